@@ -1,0 +1,1 @@
+"""Where SQL runs: one module per warehouse, all behind the protocol of `base`."""

@@ -1,0 +1,94 @@
+"""What every warehouse can do, in the words of one query.
+
+A query has one session to itself:
+
+    open ──▶ submit ──▶ schema ──▶ batches … ──▶ close
+              └────────── cancel (any thread, any time) ──────────┘
+
+Everything here blocks and is called on a query actor's work thread, except `cancel`, which is called from another
+thread while one of the others is blocked and makes it raise `QueryCancelledError` soon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    import pyarrow as pa
+
+    from queryfleet.model import QueryTag
+
+__all__ = ["Statement", "Warehouse", "WarehouseSession"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One SQL statement to run."""
+
+    sql: str  # exactly one statement, as the user wrote it; a trailing semicolon is allowed
+    row_limit: int | None = None  # stop after this many rows; None: all of them
+    allow_writes: bool = False  # False: the warehouse itself refuses anything but reading
+
+
+class WarehouseSession(Protocol):
+    """One connection, running at most one statement. A context manager that closes itself."""
+
+    def submit(self, statement: Statement) -> str | None:
+        """Hand the statement over and return the warehouse's own query id as early as it is known.
+
+        Returns:
+            The warehouse query id: what an administrator would look for in the warehouse's own list of running
+            queries. None where the warehouse has no such thing.
+
+        Raises:
+            WarehouseQueryError: The warehouse refused the statement; details carry its code and position.
+            WarehouseConnectionError: The connection was lost.
+            QueryCancelledError: `cancel` was called.
+        """
+        ...
+
+    def schema(self) -> pa.Schema:
+        """Wait for the result to begin and return its columns; raises like `submit`. Names are unique."""
+        ...
+
+    def batches(self, *, max_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the result in order, in batches of at most `max_rows` rows, none of them empty; raises like `submit`.
+
+        Memory stays bounded whatever the result's size: nothing is fetched ahead without limit.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Stop the statement in the warehouse. Callable from any thread, before, during and after; idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back. An unfinished statement is stopped first. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Warehouse(Protocol):
+    """Opens sessions on one warehouse. Safe to share between threads; holds no connection of its own."""
+
+    def open(self, tag: QueryTag) -> WarehouseSession:
+        """Connect, telling the warehouse who asks.
+
+        Raises:
+            WarehouseConnectionError: It cannot be reached or refused the login. Never contains the password.
+        """
+        ...
+
+    def ping(self) -> str:
+        """Connect, run a trivial statement, and return the warehouse's name and version; raises like `open`."""
+        ...
