@@ -24,6 +24,7 @@
     │  ├─ IllegalTransitionError
     │  └─ AttemptFencedError
     ├─ QueryCancelledError
+    ├─ ServiceUnreachableError
     ├─ ConfigurationError
     └─ InternalError
 
@@ -61,6 +62,7 @@ __all__ = [
     "ResultCorruptError",
     "ResultsExpiredError",
     "ServiceError",
+    "ServiceUnreachableError",
     "StatusStoreError",
     "StorageError",
     "TooManyRequestsError",
@@ -88,7 +90,7 @@ class ServiceError(Exception):
     status = 500  # HTTP status
     retryable = False  # may the same request succeed later, unchanged?
 
-    def __init__(self, message: str, **details: JsonValue) -> None:
+    def __init__(self, message: str, /, **details: JsonValue) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -276,6 +278,15 @@ class QueryCancelledError(ServiceError):
     code = "query_cancelled"
     wire_name = "ConflictError"
     status = 409
+
+
+class ServiceUnreachableError(ServiceError):
+    """The service did not answer; made by the client, which names the address. Never on the wire."""
+
+    code = "service_unreachable"
+    wire_name = "ServiceUnreachableError"
+    status = 503
+    retryable = True
 
 
 class ConfigurationError(ServiceError):

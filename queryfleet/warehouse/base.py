@@ -2,11 +2,11 @@
 
 A query has one session to itself:
 
-    open ──▶ submit ──▶ schema ──▶ batches … ──▶ close
-              └────────── cancel (any thread, any time) ──────────┘
+    open ──▶ connect ──▶ submit ──▶ schema ──▶ batches … ──▶ close
+      └──────────────── cancel (any thread, any time) ────────────────┘
 
-Everything here blocks and is called on a query actor's work thread, except `cancel`, which is called from another
-thread while one of the others is blocked and makes it raise `QueryCancelledError` soon.
+Everything here blocks and is called on a query actor's work thread, except `cancel`, which is called from
+another thread while one of the others is blocked and makes it raise `QueryCancelledError` soon.
 """
 
 from __future__ import annotations
@@ -38,15 +38,28 @@ class Statement:
 class WarehouseSession(Protocol):
     """One connection, running at most one statement. A context manager that closes itself."""
 
+    def connect(self) -> None:
+        """Reach the warehouse and log in, telling it who asks. Does nothing when connected already.
+
+        Raises:
+            WarehouseConnectionError: It cannot be reached or refused the login. Never contains the password.
+            QueryCancelledError: `cancel` was called.
+        """
+        ...
+
     def submit(self, statement: Statement) -> str | None:
         """Hand the statement over and return the warehouse's own query id as early as it is known.
 
+        Connects first when `connect` was not called.
+
         Returns:
-            The warehouse query id: what an administrator would look for in the warehouse's own list of running
-            queries. None where the warehouse has no such thing.
+            The warehouse query id: what an administrator would look for in the warehouse's own list of
+            running queries. None where the warehouse has no such thing.
 
         Raises:
             WarehouseQueryError: The warehouse refused the statement; details carry its code and position.
+            WarehouseTimeoutError: It ran longer than the warehouse allows.
+            RequestError: `check_statement` refuses it.
             WarehouseConnectionError: The connection was lost.
             QueryCancelledError: `cancel` was called.
         """
@@ -57,14 +70,14 @@ class WarehouseSession(Protocol):
         ...
 
     def batches(self, *, max_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the result in order, in batches of at most `max_rows` rows, none of them empty; raises like `submit`.
+        """Yield the result in order, in batches of 1 to `max_rows` rows; raises like `submit`.
 
         Memory stays bounded whatever the result's size: nothing is fetched ahead without limit.
         """
         ...
 
     def cancel(self) -> None:
-        """Stop the statement in the warehouse. Callable from any thread, before, during and after; idempotent."""
+        """Stop the statement in the warehouse. Callable from any thread at any time; idempotent."""
         ...
 
     def close(self) -> None:
@@ -82,13 +95,9 @@ class Warehouse(Protocol):
     """Opens sessions on one warehouse. Safe to share between threads; holds no connection of its own."""
 
     def open(self, tag: QueryTag) -> WarehouseSession:
-        """Connect, telling the warehouse who asks.
-
-        Raises:
-            WarehouseConnectionError: It cannot be reached or refused the login. Never contains the password.
-        """
+        """Return a session at once, without any I/O: it connects later, where `cancel` can reach it."""
         ...
 
     def ping(self) -> str:
-        """Connect, run a trivial statement, and return the warehouse's name and version; raises like `open`."""
+        """Log in, run a trivial statement, return the warehouse's name and version; raises like `connect`."""
         ...

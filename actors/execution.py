@@ -1,0 +1,302 @@
+"""One attempt at one query, from the warehouse's first byte to the final write. Knows nothing of Ray.
+
+Two threads work together. The *work thread* does what blocks: it opens the session, waits for the warehouse, takes
+Arrow batches, encodes them and cuts chunks. The *event loop* does what waits: uploads, commits, the lease. The work
+thread hands each chunk to the loop and waits while too many are on their way; that is the back-pressure.
+
+    warehouse ─batches─▶ encoder ─lines─▶ chunk builder ─chunks─▶ writer ─PUT─▶ store
+                     work thread                              │       event loop
+                                                              └─commit─▶ Postgres (refused unless this attempt is current)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import uuid
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from actors.messages import Outcome
+from queryfleet.columns import columns_of
+from queryfleet.errors import (
+    AttemptFencedError,
+    QueryCancelledError,
+    ServiceError,
+    StatusStoreError,
+)
+from queryfleet.results.chunking import ChunkBuilder, ChunkLimits
+from queryfleet.results.reader import delete_attempt
+from queryfleet.results.writer import ResultWriter
+from queryfleet.status.record import Failure
+from queryfleet.warehouse.base import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from concurrent.futures import Executor
+
+    from actors.messages import Assignment
+    from queryfleet.model import ChunkRef, Column
+    from queryfleet.results.store import ObjectStore
+    from queryfleet.settings import Settings
+    from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.status.record import Lease
+    from queryfleet.warehouse.base import Warehouse, WarehouseSession
+
+__all__ = ["Execution", "failure_of"]
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+_CLEAN_UP_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+def failure_of(error: Exception) -> Failure:
+    """Describe an error the way a client will read it; anything unexpected is logged and gets an incident number."""
+    if isinstance(error, ServiceError):
+        return Failure(name=error.wire_name, message=error.message, status=error.status, details=error.details)
+    incident = uuid.uuid4().hex[:12]
+    log.error("query.unexpected_error", incident=incident, exc_info=error)
+    return Failure(
+        name=ServiceError.wire_name, message=f"Something unexpected went wrong (incident {incident}).", status=500
+    )
+
+
+class Execution:
+    """Runs one attempt. Made on the event loop that runs it; used once.
+
+    Args:
+        assignment: What to run.
+        statuses: Where progress and the end are written; every write carries the attempt.
+        store: Where chunks go.
+        open_warehouse: Makes the warehouse; called on the work thread, may raise `ServiceError`.
+        executor: One work thread.
+        settings: Sizes and times.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        statuses: PostgresStatusStore,
+        store: ObjectStore,
+        open_warehouse: Callable[[], Warehouse],
+        executor: Executor,
+        settings: Settings,
+    ) -> None:
+        self.assignment = assignment
+        self._statuses = statuses
+        self._store = store
+        self._open_warehouse = open_warehouse
+        self._executor = executor
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._log = log.bind(query_uuid=assignment.query_uuid, attempt=assignment.attempt)
+        limits = ChunkLimits(
+            chunk_bytes=settings.chunk_bytes,
+            chunk_bytes_first=settings.chunk_bytes_first,
+            chunk_age_seconds=settings.chunk_age_seconds,
+            chunk_age_seconds_max=settings.chunk_age_seconds_max,
+            block_rows=settings.block_rows,
+        )
+        self._builder = ChunkBuilder(assignment.query_uuid, assignment.attempt, limits)
+        self._writer = ResultWriter(
+            store,
+            assignment.query_uuid,
+            assignment.attempt,
+            commit=self._commit,
+            uploads_in_flight=settings.uploads_in_flight,
+        )
+        self._columns: list[Column] = []
+        self._session: WarehouseSession | None = None
+        self._session_lock = threading.Lock()  # guards `_session` and `_stopped` together
+        self._stopped = False  # someone wants this attempt to end: a person, or a newer attempt
+        self._fenced = False
+
+    async def run(self) -> Outcome:
+        """Do everything and return how it ended; never raises, whatever happens."""
+        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._seal_aged())]
+        try:
+            await self._loop.run_in_executor(self._executor, self._pull)
+            helpers[1].cancel()
+            await self._publish()
+        except (AttemptFencedError, QueryCancelledError):
+            return await self._end_refused()
+        except Exception as error:  # noqa: BLE001 - the edge of the actor: whatever it was, the query must end
+            # A driver may report its own cancel in words we do not know; being stopped is then the reason.
+            return await (self._end_refused() if self._stopped else self._end_failed(error))
+        else:
+            return Outcome.READY
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def cancel(self) -> None:
+        """Make the attempt end soon: the warehouse is told to stop. Idempotent."""
+        with self._session_lock:
+            self._stopped = True
+            session = self._session
+        if session is not None:
+            await asyncio.to_thread(session.cancel)
+
+    # On the work thread ----------------------------------------------------------------------------------------
+
+    def _pull(self) -> None:
+        from queryfleet.results.encoder import Encoder
+        from queryfleet.results.page import schema_to_bytes
+
+        query = self.assignment
+        warehouse = self._open_warehouse()
+        allow_writes = bool(query.project.get("allow_writes"))
+        statement = Statement(sql=query.sql, row_limit=query.row_limit, allow_writes=allow_writes)
+        self._check_stopped()
+        with warehouse.open(query.tag) as session:
+            self._adopt(session)
+            try:
+                session.connect()
+                warehouse_query_id = session.submit(statement)
+                self._note(self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id))
+                schema = session.schema()
+                self._columns = columns_of(schema)
+                self._note(
+                    self._statuses.record_fetching(
+                        query.query_uuid,
+                        query.attempt,
+                        columns=self._columns,
+                        arrow_schema=schema_to_bytes(schema),
+                    )
+                )
+                encoder = Encoder(schema)
+                for batch in session.batches(max_rows=self._settings.batch_rows):
+                    self._check_stopped()
+                    full = self._builder.append(encoder.encode(batch))
+                    if full is not None:
+                        self._wait(self._writer.put(full))
+            finally:
+                with self._session_lock:
+                    self._session = None
+
+    def _adopt(self, session: WarehouseSession) -> None:
+        with self._session_lock:
+            self._session = session
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise QueryCancelledError("The query was cancelled.")
+
+    def _wait(self, work: Coroutine[object, object, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _note(self, work: Coroutine[object, object, Lease]) -> None:
+        # A database that is away does not stop the warehouse: phases are worth a short wait, not the query.
+        try:
+            lease = self._wait(work)
+        except StatusStoreError as error:
+            self._log.warning("query.phase_not_recorded", reason=error.message)
+            return
+        if not lease.current:
+            raise AttemptFencedError("Another attempt has this query.", queryUuid=self.assignment.query_uuid)
+        if lease.cancel_requested:
+            raise QueryCancelledError("The query was cancelled.")
+
+    # On the event loop -----------------------------------------------------------------------------------------
+
+    async def _publish(self) -> None:
+        query = self.assignment
+        last = self._builder.seal()
+        if last is None or last.ref.index > 0:
+            await self._insist(lambda: self._statuses.record_finishing(query.query_uuid, query.attempt))
+        finished = await self._writer.finish(last, columns=self._columns)
+        await self._insist(
+            lambda: self._statuses.finish(
+                query.query_uuid,
+                query.attempt,
+                chunks=finished.uncommitted,
+                row_count=finished.row_count,
+                byte_count=finished.byte_count,
+                chunk_count=finished.chunk_count,
+                ttl_seconds=self._settings.results_ttl_seconds,
+            )
+        )
+        self._log.info("query.ready", row_count=finished.row_count, byte_count=finished.byte_count)
+
+    async def _commit(self, chunk: ChunkRef) -> None:
+        query = self.assignment
+        await self._insist(lambda: self._statuses.commit_chunk(query.query_uuid, query.attempt, chunk))
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a write until the database answers, for as long as the attempt lives. Writes are idempotent."""
+        tries = 0
+        while True:
+            try:
+                return await work()
+            except StatusStoreError as error:
+                if not error.retryable or self._stopped:
+                    raise
+                self._log.warning("query.write_retried", reason=error.message)
+            await asyncio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
+            tries += 1
+
+    async def _seal_aged(self) -> None:
+        pause = self._settings.chunk_age_seconds / 2
+        while True:
+            await asyncio.sleep(pause)
+            aged = await asyncio.to_thread(self._builder.seal_aged)
+            if aged is not None:
+                # What goes wrong here is kept by the writer and raised by its next `put` or `finish`.
+                with contextlib.suppress(ServiceError):
+                    await asyncio.shield(self._writer.put(aged))
+
+    async def _keep_lease(self) -> None:
+        query, seconds = self.assignment, self._settings.lease_seconds
+        while True:
+            await asyncio.sleep(seconds / 4)
+            try:
+                lease = await self._statuses.renew(query.query_uuid, query.attempt, lease_seconds=seconds)
+            except StatusStoreError as error:
+                self._log.warning("query.lease_not_renewed", reason=error.message)
+                continue
+            if not lease.current:
+                self._fenced = True
+            if not lease.current or lease.cancel_requested:
+                await self.cancel()
+
+    async def _end_refused(self) -> Outcome:
+        """End an attempt that was stopped from outside: by a cancel, or because another one has the query."""
+        query = self.assignment
+        await self._clean_up()
+        try:
+            cancelled = not self._fenced and await self._insist(
+                lambda: self._statuses.confirm_cancel(query.query_uuid, query.attempt)
+            )
+            if cancelled:
+                await self._statuses.forget_chunks(query.query_uuid, query.attempt)
+        except ServiceError as error:
+            self._log.warning("query.cancel_not_confirmed", reason=error.message)
+            cancelled = False
+        self._log.info("query.cancelled" if cancelled else "query.fenced")
+        return Outcome.CANCELLED if cancelled else Outcome.FENCED
+
+    async def _end_failed(self, error: Exception) -> Outcome:
+        query = self.assignment
+        failure = failure_of(error)
+        await self._clean_up()
+        ended = await self._insist(lambda: self._statuses.fail(query.query_uuid, query.attempt, failure))
+        await self._insist(lambda: self._statuses.forget_chunks(query.query_uuid, query.attempt))
+        self._log.info("query.error", error_name=failure.name, recorded=ended)
+        return Outcome.ERROR if ended else Outcome.FENCED
+
+    async def _clean_up(self) -> None:
+        """Remove what this attempt wrote. Bounded; what could not be removed is an orphan for the janitor."""
+        await self._writer.abandon()
+        try:
+            async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                await delete_attempt(self._store, self.assignment.query_uuid, self.assignment.attempt)
+        except (ServiceError, TimeoutError) as error:
+            self._log.warning("query.clean_up_incomplete", reason=type(error).__name__)

@@ -1,0 +1,158 @@
+"""The query actor: a warm process that has one query to itself from claim to finish.
+
+It is made ahead of time, with drivers imported and connections open, because a new process takes seconds. It keeps
+nothing between queries but those; after enough of them, or when it has grown, it asks to be replaced. An actor that
+nobody has spoken to for a while, and that has no query, ends itself: the status actor that made it is gone for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import ray
+import structlog
+
+from actors.messages import ActorReport, Outcome, RunReport
+
+if TYPE_CHECKING:
+    from actors.execution import Execution
+    from actors.messages import Assignment
+    from queryfleet.settings import Settings
+
+__all__ = ["QueryActor"]
+
+_FORGOTTEN_SECONDS = 90.0
+
+log = structlog.get_logger()
+
+
+def _rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - procfs
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class QueryActor:
+    """Runs queries, one at a time.
+
+    Args:
+        name: This actor's name in the cluster.
+        settings: The service's settings; a worker's own environment is not read.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        from queryfleet.telemetry import configure_logging
+
+        configure_logging(settings.log_level)
+        os.nice(settings.actor_niceness)
+        self._name = name
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="work")
+        self._executor.submit(_import_heavy).result()
+        self._running: Execution | None = None
+        self._idle: asyncio.Event | None = None
+        self._queries_done = 0
+        self._spoken_to = time.monotonic()
+        self._ready = False
+
+    async def prepare(self) -> str:
+        """Open connections; returns the actor's name once it can take a query."""
+        if not self._ready:
+            from actors.services import open_result_store, open_status_store
+
+            self._statuses = await open_status_store(self._settings, connections_max=4)
+            self._store = open_result_store(self._settings)
+            self._idle = asyncio.Event()
+            self._idle.set()
+            self._guard = asyncio.create_task(self._end_when_forgotten())
+            self._ready = True
+        return self._name
+
+    async def run(self, assignment: Assignment) -> RunReport:
+        """Run one attempt to its end. Only the status actor calls this, and only when the actor is idle."""
+        from actors.execution import Execution
+        from actors.warehouses import open_warehouse
+
+        await self.prepare()
+        assert self._idle is not None  # noqa: S101 - set by `prepare`
+        self._spoken_to = time.monotonic()
+        execution = Execution(
+            assignment,
+            statuses=self._statuses,
+            store=self._store,
+            open_warehouse=lambda: open_warehouse(assignment.project),
+            executor=self._executor,
+            settings=self._settings,
+        )
+        self._running = execution
+        self._idle.clear()
+        try:
+            outcome = await execution.run()
+        finally:
+            self._running = None
+            self._idle.set()
+        self._queries_done += 1
+        return RunReport(
+            query_uuid=assignment.query_uuid,
+            attempt=assignment.attempt,
+            outcome=outcome,
+            recycle=self._is_worn(outcome),
+        )
+
+    def _is_worn(self, outcome: Outcome) -> bool:
+        return (
+            outcome is Outcome.FENCED
+            or self._queries_done >= self._settings.actor_queries_max
+            or _rss_bytes() > self._settings.actor_rss_bytes_max
+        )
+
+    async def cancel(self, query_uuid: str, attempt: int) -> bool:
+        """Stop that attempt; False when this actor does not have it."""
+        self._spoken_to = time.monotonic()
+        execution = self._running
+        if execution is None:
+            return False
+        if (execution.assignment.query_uuid, execution.assignment.attempt) != (query_uuid, attempt):
+            return False
+        await execution.cancel()
+        return True
+
+    async def wait_idle(self) -> None:
+        """Return when the actor has no query; how a new status actor learns that an old attempt has ended."""
+        if self._idle is not None:
+            await self._idle.wait()
+
+    async def describe(self) -> ActorReport:
+        """Say what the actor is doing. Being asked keeps it alive."""
+        self._spoken_to = time.monotonic()
+        assignment = self._running.assignment if self._running else None
+        return ActorReport(
+            name=self._name,
+            query_uuid=assignment.query_uuid if assignment else None,
+            attempt=assignment.attempt if assignment else None,
+            queries_done=self._queries_done,
+            rss_bytes=_rss_bytes(),
+        )
+
+    async def _end_when_forgotten(self) -> None:
+        while True:
+            await asyncio.sleep(_FORGOTTEN_SECONDS / 6)
+            if self._running is None and time.monotonic() - self._spoken_to > _FORGOTTEN_SECONDS:
+                log.warning("query_actor.forgotten", name=self._name)
+                ray.actor.exit_actor()
+
+
+def _import_heavy() -> None:
+    """Import and exercise what a first query would otherwise wait for."""
+    import pyarrow as pa
+
+    from queryfleet.results.encoder import Encoder
+    from queryfleet.warehouse import duckdb, postgres  # noqa: F401 - imported to be warm
+
+    batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["x"])], names=["n", "t"])
+    Encoder(batch.schema).encode(batch)
+    for module in ("duckdb", "adbc_driver_postgresql.dbapi", "psycopg", "s3fs"):
+        __import__(module)

@@ -1,0 +1,210 @@
+"""Who runs what. Everything decided here can be rebuilt from Postgres and the actors that are alive.
+
+The loop wakes on a notification from Postgres (a query was accepted, a cancel was asked for), when an actor becomes
+idle, and every `sweep_seconds` in case a notification was lost. Each round it gives pending queries to idle actors,
+passes cancels on, and looks for attempts whose lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from ray.exceptions import ActorUnavailableError, RayError
+
+from actors.messages import Assignment, RunReport
+from actors.pool import ActorPool, awaitable
+from actors.services import database_url, open_status_store
+from queryfleet.errors import StatusStoreError
+from queryfleet.status.changes import WORK_CHANNEL, ChangeListener
+from queryfleet.status.record import Failure
+
+if TYPE_CHECKING:
+    from actors.messages import ActorReport
+    from queryfleet.settings import Settings
+    from queryfleet.status.record import QueryRecord
+
+__all__ = ["Supervisor"]
+
+_SPEAK_SECONDS = 15.0
+_FORCE_CANCEL_SECONDS = 5.0  # after this long an actor that did not confirm a cancel is killed
+_REPEAT_CANCEL_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Claims, assigns, cancels, sweeps. Runs on one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._cancels_sent: dict[tuple[str, int], float] = {}
+        self._sweep_not_before = 0.0
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self.pool = ActorPool(settings)
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        self._statuses = await open_status_store(self._settings, connections_max=6)
+        listener = ChangeListener(database_url(self._settings), WORK_CHANNEL)
+        for report in await self.pool.adopt():
+            self._background(self._follow(report))
+        self.pool.keep()
+        listener.start()
+        try:
+            with listener.watch_all() as notified:
+                while not self._stopping.is_set():
+                    await self._round()
+                    await _first_of(
+                        notified, self.pool.changed, self._stopping, timeout_seconds=self._settings.sweep_seconds
+                    )
+        finally:
+            await listener.close()
+            await self._statuses.close()
+
+    def stop(self) -> None:
+        """End the loop after its current round. Query actors are left alone."""
+        self._stopping.set()
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _round(self) -> None:
+        try:
+            await self._assign()
+            await self._pass_cancels()
+            await self._sweep()
+        except StatusStoreError as error:
+            # While the database was away no actor could renew its lease: none may be taken for lost until each has
+            # had the time to.
+            self._sweep_not_before = time.monotonic() + self._settings.lease_seconds
+            log.warning("supervisor.database_away", reason=error.message)
+            await asyncio.sleep(0.2)
+
+    async def _assign(self) -> None:
+        while (name := self.pool.lend()) is not None:
+            try:
+                record = await self._statuses.claim(name, lease_seconds=self._settings.lease_seconds)
+            except BaseException:
+                self.pool.give_back(name)
+                raise
+            if record is None:
+                self.pool.give_back(name)
+                self.pool.changed.clear()
+                return
+            self._background(self._run(name, record))
+        self.pool.changed.clear()
+
+    async def _run(self, name: str, record: QueryRecord) -> None:
+        bound = log.bind(query_uuid=record.query_uuid, attempt=record.attempt, actor=name)
+        project = await self._project(record)
+        if project is None:
+            self.pool.give_back(name)
+            return
+        assignment = Assignment(
+            query_uuid=record.query_uuid,
+            attempt=record.attempt,
+            project_uuid=record.project_uuid,
+            user_uuid=record.user_uuid,
+            context=record.context,
+            sql=record.sql,
+            row_limit=record.row_limit,
+            project=project,
+        )
+        try:
+            report: RunReport = await awaitable(self.pool.handle(name).run.remote(assignment))  # type: ignore[union-attr]
+        except ActorUnavailableError:
+            # It may or may not be running: the lease decides.
+            bound.warning("query.actor_unavailable")
+            self.pool.discard(name)
+        except RayError as error:
+            bound.warning("query.actor_lost", reason=type(error).__name__)
+            self.pool.discard(name)
+            await self._lose(record.query_uuid, record.attempt, "its process died")
+        else:
+            self.pool.give_back(name, recycle=report.recycle)
+        self._cancels_sent.pop((record.query_uuid, record.attempt), None)
+
+    async def _project(self, record: QueryRecord) -> dict[str, Any] | None:
+        """Return the project's definition; None when the query could not be started and was dealt with."""
+        try:
+            project = await self._statuses.load_project(record.project_uuid)
+        except StatusStoreError:
+            return None  # the lease runs out and the query is tried again
+        if project is None:
+            failure = Failure(name="NotFoundError", message="The project is no longer there.", status=404)
+            await self._statuses.fail(record.query_uuid, record.attempt, failure)
+        return project
+
+    async def _follow(self, report: ActorReport) -> None:
+        """Wait for an attempt that an earlier status actor started."""
+        assert report.query_uuid is not None  # noqa: S101 - only busy actors are followed
+        assert report.attempt is not None  # noqa: S101
+        try:
+            await awaitable(self.pool.handle(report.name).wait_idle.remote())  # type: ignore[union-attr]
+        except RayError:
+            self.pool.discard(report.name)
+            await self._lose(report.query_uuid, report.attempt, "its process died")
+        else:
+            self.pool.give_back(report.name)
+
+    async def _lose(self, query_uuid: str, attempt: int, reason: str) -> None:
+        try:
+            status = await self._statuses.lose(
+                query_uuid, attempt, attempts_max=self._settings.attempts_max, reason=reason
+            )
+        except StatusStoreError:
+            return  # the lease runs out, and the sweep does it
+        if status is not None:
+            log.warning("query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status)
+
+    async def _pass_cancels(self) -> None:
+        now = time.monotonic()
+        for row in await self._statuses.cancels_pending():
+            key = (row["query_uuid"], row["attempt"])
+            if row["seconds"] > _FORCE_CANCEL_SECONDS:
+                self._background(self._force_cancel(row))
+            elif now - self._cancels_sent.get(key, 0.0) >= _REPEAT_CANCEL_SECONDS:
+                self._cancels_sent[key] = now
+                handle = self.pool.handle(row["actor_name"])
+                if handle is not None:
+                    handle.cancel.remote(*key)
+
+    async def _force_cancel(self, row: dict[str, Any]) -> None:
+        """Kill an actor that does not confirm a cancel, and end the query with a warning."""
+        self.pool.discard(row["actor_name"])
+        warehouse_query_id = row["warehouse_query_id"] or "unknown"
+        warning = (
+            f"The warehouse did not confirm the cancel in {_FORCE_CANCEL_SECONDS:.0f} s; "
+            f"its query {warehouse_query_id} may still be running."
+        )
+        confirmed = await self._statuses.confirm_cancel(row["query_uuid"], row["attempt"], warning=warning)
+        if confirmed:
+            log.warning("query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id)
+
+    async def _sweep(self) -> None:
+        now = time.monotonic()
+        if now >= self._sweep_not_before:
+            for row in await self._statuses.expired_leases():
+                await self._lose(row["query_uuid"], row["attempt"], "its lease ran out")
+        self.pool.keep()
+        if now - getattr(self, "_spoke_at", 0.0) >= _SPEAK_SECONDS:
+            self._spoke_at = now
+            self._background(self.pool.speak())
+
+
+async def _first_of(*events: asyncio.Event, timeout_seconds: float) -> None:
+    """Return when one of `events` is set, or after the time; clears the first."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    events[0].clear()

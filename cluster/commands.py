@@ -1,0 +1,132 @@
+"""The operator's commands: `queryfleet up` and `queryfleet doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from queryfleet.errors import ServiceError
+
+if TYPE_CHECKING:
+    from cluster.bootstrap import Service
+    from queryfleet.settings import Settings
+
+__all__ = ["up"]
+
+_PORT = 8765
+_TOKEN_BYTES = 24
+
+
+def up(
+    project: Annotated[
+        list[Path] | None, typer.Option(help="A project folder; repeatable. None: the sample shop.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the HTTP service; 0 for a free one.")] = _PORT,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="QUERYFLEET_DATA_DIR", help="Where the local stack keeps its data.")
+    ] = Path(".queryfleet"),
+    store: Annotated[str | None, typer.Option(help="Result store: s3://bucket/prefix or file:///folder.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="PostgreSQL to use instead of a local one.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written when a query can be answered: where the service is, as JSON.")
+    ] = None,
+) -> None:
+    """Start the service, and whatever part of it is not given, on this machine; Ctrl-C stops it all."""
+    from queryfleet.settings import load_settings
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = load_settings(store_url=store, database_url=database_url)
+        _report_unknown()
+        _run(settings, [path.absolute() for path in project or []], port, data_dir.absolute(), ready_file, stop)
+    except ServiceError as error:
+        _say(f"error: {error.message}" + (f" ({error.details['cause']})" if "cause" in error.details else ""))
+        raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _report_unknown() -> None:
+    from queryfleet.settings import unknown_variables
+
+    for name, nearest in unknown_variables(os.environ).items():
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        _say(f"warning: {name} is not a setting{hint}")
+
+
+def _run(
+    settings: Settings, folders: list[Path], port: int, data_dir: Path, ready_file: Path | None, stop: threading.Event
+) -> None:
+    from cluster.bootstrap import Service
+    from cluster.local.ports import free_ports
+    from cluster.local.sample import write_shop_project
+    from cluster.local.stack import LocalStack, private_file
+    from queryfleet.project import load_project
+
+    if settings.test_now is not None:
+        _say(f"warning: the clock of relative date filters is fixed at {settings.test_now}")
+    if not folders:
+        _say("Preparing the sample shop …")
+        folders = [write_shop_project(data_dir / "shop")]
+    projects = [load_project(folder) for folder in folders]
+    stack = LocalStack(data_dir, settings, say=_say)
+    service: Service | None = None
+    announced = [path for path in (data_dir / "service.json", ready_file) if path is not None]
+    try:
+        parts = stack.start()
+        token = os.environ.get("QUERYFLEET_TOKEN") or private_file(
+            data_dir / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES)
+        )
+        service = Service(
+            parts=parts, projects=projects, token=token, port=port or free_ports(1)[0], say=_say
+        )
+        if not stop.is_set():
+            service.start()
+            for path in announced:
+                _write_json(path, _announcement(service))
+            _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+            stop.wait()
+    finally:
+        _say("Stopping …")
+        for path in announced:
+            path.unlink(missing_ok=True)
+        if service is not None:
+            service.stop()
+        stack.stop()
+
+
+def _announcement(service: Service) -> dict[str, object]:
+    settings = service.parts.settings
+    return {
+        "url": service.url,
+        "token": service.token,
+        "project_uuids": [project.project_uuid for project in service.projects],
+        "ray_address": service.parts.ray_address,
+        "ray_client_address": service.parts.ray_client_address,
+        "database_url": settings.database_url.get_secret_value() if settings.database_url else None,
+        "store_url": settings.store_url,
+        "store_endpoint_url": settings.store_endpoint_url,
+    }
+
+
+def _write_json(path: Path, document: dict[str, object]) -> None:
+    """Write atomically, readable by this user only: the document holds a token."""
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2)
+        file.write("\n")
+    Path(temporary).replace(path)

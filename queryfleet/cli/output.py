@@ -1,0 +1,112 @@
+"""A result as bytes for stdout: JSON lines and CSV page by page, or a table of its first rows."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Literal
+
+from queryfleet.cli.failure import printable
+from queryfleet.model import ColumnType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from queryfleet.client import ResultPage
+    from queryfleet.errors import JsonValue
+    from queryfleet.model import Column
+
+__all__ = ["OutputFormat", "csv_bytes", "first_rows", "jsonl_bytes", "table_text", "write_all"]
+
+# A lone surrogate is legal in JSON text but has no UTF-8: it stays the escape it was.
+_ENCODING_ERRORS: Final = "backslashreplace"
+_UNLIMITED_WIDTH: Final = 1_000_000
+
+
+class OutputFormat(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"  # the first rows, formatted, for people
+    JSONL = "jsonl"  # every row, raw values, one JSON object a line
+    CSV = "csv"  # every row, raw values, RFC 4180
+
+
+def jsonl_bytes(page: ResultPage) -> bytes:
+    """Return the rows of a page, one JSON object of raw values per line, keys in column order."""
+    lines = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in page.records())
+    return "".join(f"{line}\n" for line in lines).encode(errors=_ENCODING_ERRORS)
+
+
+def csv_bytes(page: ResultPage, *, with_header: bool) -> bytes:
+    """Return the rows of a page as CSV by RFC 4180: commas, CRLF, quotes only where needed.
+
+    Null is an empty field and an empty text is `""`, so the two differ. Nested values are compact JSON. A
+    null that is a row's only field is written `""` too: a wholly empty line would be skipped by many readers.
+    """
+    lines = [",".join(_csv_field(column.reference) for column in page.columns)] if with_header else []
+    for record in page.records():
+        line = ",".join(_csv_field(value) for value in record.values())
+        lines.append(line or '""')
+    return "".join(f"{line}\r\n" for line in lines).encode(errors=_ENCODING_ERRORS)
+
+
+def table_text(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], *, width: int | None) -> str:
+    """Return rows of display texts as a table, numbers to the right.
+
+    Args:
+        columns: In order.
+        rows: One text per column each.
+        width: Of the terminal: longer texts fold, none is cut. None for as wide as it needs to be.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        justify: Literal["right", "left"] = "right" if column.type is ColumnType.NUMBER else "left"
+        table.add_column(Text(printable(column.reference)), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(value)) for value in row))
+    console = Console(width=width or _UNLIMITED_WIDTH, force_terminal=width is not None, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def write_all(stream: BinaryIO, data: bytes) -> None:
+    """Write and flush.
+
+    Raises:
+        BrokenPipeError: Nobody reads any more.
+    """
+    stream.write(data)
+    stream.flush()
+
+
+def _csv_field(value: JsonValue) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            text = value
+        case bool() | int() | float() | list() | dict():
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    needs_quotes = not text or any(character in text for character in ',"\r\n')
+    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
+
+
+def first_rows(
+    pages: Iterator[ResultPage], *, row_count: int
+) -> tuple[Sequence[Column], list[tuple[str, ...]]]:
+    """Return the columns and the display texts of at most `row_count` rows; reads no page without need."""
+    columns: Sequence[Column] = ()
+    rows: list[tuple[str, ...]] = []
+    for page in pages:
+        columns = page.columns
+        rows.extend(page.formatted())
+        if len(rows) >= row_count:
+            break
+    return columns, rows[:row_count]

@@ -1,0 +1,28 @@
+"""Ask the service over HTTP, from blocking or asyncio code.
+
+Errors arrive as the classes of `queryfleet.errors`.
+
+Example:
+    with Client("http://127.0.0.1:8000", token=token) as client:
+        query = client.submit_sql(project_uuid, "select city, fare from rides")
+        for page in client.pages(project_uuid, query.query_uuid, page_size=1000):
+            for record in page.records():
+                print(record["city"])
+"""
+
+from queryfleet.client.answers import Health, Progress, QueryFailure, QuerySnapshot, ResultPage, Timings
+from queryfleet.client.blocking import Client
+from queryfleet.client.concurrent import AsyncClient
+from queryfleet.client.retry import RetryPolicy
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Health",
+    "Progress",
+    "QueryFailure",
+    "QuerySnapshot",
+    "ResultPage",
+    "RetryPolicy",
+    "Timings",
+]

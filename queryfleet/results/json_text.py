@@ -1,0 +1,361 @@
+"""The JSON text of every value of an Arrow array: how each type is spelled, and how nested values are built.
+
+Nested values are made like lines: the children's texts are assembled with what stands between them, and a
+list is then a slice of its children's buffer. No value becomes a Python object, except spans of time and
+the few that no vectorised path covers. The spellings are listed in `queryfleet.results.encoder`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+import numpy as np
+
+from queryfleet.columns import LogicalType, logical_field, logical_type
+from queryfleet.errors import NotSupportedError
+from queryfleet.results import json_number, json_time
+from queryfleet.results.arrays import fixed_values, map_offsets, null_mask, taken
+from queryfleet.results.texts import BLOCK, Texts, assemble, cells, choices, from_strings, merged, text_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from queryfleet.results.texts import Bytes, Indices, Mask
+
+    _IsKind: TypeAlias = Callable[[pa.DataType], bool]
+    _Spell: TypeAlias = Callable[[pa.Array, pa.Field, Mask | None], Texts]
+
+__all__ = ["column_texts", "json_texts", "line_gaps", "quoted"]
+
+_QUOTES = b'""'
+_DATE32_BYTES = 4
+_RARE = 8  # up to one row of so many is worth to be treated by itself
+
+
+def json_texts(array: pa.Array, field: pa.Field) -> pa.LargeStringArray:
+    """Return the JSON text of each value of one column, as `Encoder.encode` writes it.
+
+    Args:
+        array: The values.
+        field: The column's field; its metadata may say that strings hold decimals or JSON documents.
+
+    Returns:
+        As many strings as there are values, none of them null: a null value's text is `null`.
+
+    Raises:
+        NotSupportedError: The type has no JSON form (a union).
+    """
+    return text_array(column_texts(array, field))
+
+
+def quoted(text: str) -> bytes:
+    """Return one JSON string, in UTF-8."""
+    return json.dumps(text, ensure_ascii=False).encode()
+
+
+def line_gaps(names: Sequence[str], *, end: bytes) -> list[bytes]:
+    """Return what stands before, between and after the values of a JSON object with these keys."""
+    keys = [quoted(name) + b":" for name in names]
+    return [b"{" + keys[0], *(b"," + key for key in keys[1:]), b"}" + end]
+
+
+def column_texts(array: pa.Array, field: pa.Field) -> Texts:
+    """Return the JSON texts of one column, not yet joined to one buffer; raises like `json_texts`."""
+    for is_kind, spell in _spellings():
+        if is_kind(array.type):
+            return spell(array, field, null_mask(array))
+    message = (
+        f"Column {field.name!r} has the type {array.type}, which has no JSON form; cast it in the query."
+    )
+    raise NotSupportedError(message, column=field.name, type=str(array.type))
+
+
+@cache
+def _spellings() -> tuple[tuple[_IsKind, _Spell], ...]:
+    """Return which types are spelled how; the first that applies counts."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    return (
+        (lambda kind: isinstance(kind, pa.BaseExtensionType), _extension_texts),
+        (t.is_dictionary, _dictionary_texts),
+        (t.is_run_end_encoded, _run_end_encoded_texts),
+        (t.is_boolean, _boolean_texts),
+        (t.is_integer, _integer_texts),
+        (t.is_floating, _float_texts),
+        (t.is_decimal, _decimal_texts),
+        (t.is_date, _date_texts),
+        (t.is_timestamp, _timestamp_texts),
+        (t.is_time, _time_texts),
+        (lambda kind: t.is_duration(kind) or t.is_interval(kind), _span_texts),
+        (lambda kind: t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind), _string_texts),
+        (lambda kind: t.is_binary(kind) or t.is_large_binary(kind), _binary_texts),
+        (lambda kind: t.is_binary_view(kind) or t.is_fixed_size_binary(kind), _binary_texts),
+        (t.is_null, _null_texts),
+        (t.is_struct, _struct_texts),
+        (t.is_map, _map_texts),
+        (lambda kind: t.is_nested(kind) and not t.is_union(kind), _list_texts),
+    )
+
+
+def _boolean_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    import pyarrow as pa
+
+    codes = fixed_values(array.cast(pa.uint8()), np.dtype(np.uint8), nulls).astype(np.int64)
+    return choices([b"false", b"true"], codes, nulls=nulls)
+
+
+def _null_texts(array: pa.Array, *_: object) -> Texts:
+    return choices([b""], np.zeros(len(array), dtype=np.int64), nulls=np.ones(len(array), dtype=np.bool_))
+
+
+def _integer_dtype(kind: pa.DataType) -> np.dtype[np.integer]:
+    """Return the integer type of a value's bytes, for integers, dates and times."""
+    import pyarrow as pa
+
+    sign = "u" if pa.types.is_unsigned_integer(kind) else "i"
+    return np.dtype(f"{sign}{kind.bit_width // 8}")
+
+
+def _integer_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    return json_number.integer_texts(fixed_values(array, _integer_dtype(array.type), nulls), nulls)
+
+
+def _float_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    import pyarrow as pa
+
+    wide = array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
+    dtype: np.dtype[np.floating] = np.dtype(f"f{wide.type.bit_width // 8}")
+    return json_number.float_texts(wide, fixed_values(wide, dtype, nulls), nulls)
+
+
+def _decimal_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    import pyarrow as pa
+
+    kind = array.type
+    narrow = pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind)
+    wide = array.cast(pa.decimal128(kind.precision, kind.scale)) if narrow else array
+    return json_number.decimal_texts(wide, nulls)
+
+
+def _date_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    values = fixed_values(array, _integer_dtype(array.type), nulls)
+    return json_time.date_texts(values if values.itemsize == _DATE32_BYTES else values // 86_400_000, nulls)
+
+
+def _timestamp_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    return json_time.timestamp_texts(fixed_values(array, np.dtype(np.int64), nulls), array.type.unit, nulls)
+
+
+def _time_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    values = fixed_values(array, _integer_dtype(array.type), nulls)
+    return json_time.time_texts(values, array.type.unit, nulls)
+
+
+def _span_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    return json_time.span_texts(array, nulls)
+
+
+def _run_end_encoded_texts(array: pa.Array, field: pa.Field, _: Mask | None) -> Texts:
+    import pyarrow.compute as pc
+
+    return column_texts(pc.run_end_decode(array), field.with_type(array.type.value_type))
+
+
+def _dictionary_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts:
+    import pyarrow as pa
+
+    values, indices = array.dictionary, array.indices
+    inner = field.with_type(array.type.value_type)
+    if len(values) > len(array) or values.null_count:
+        return column_texts(array.dictionary_decode(), inner)
+    codes = fixed_values(indices.cast(pa.int64()), np.dtype(np.int64), nulls)
+    if len(values) == 0:
+        return choices([b""], np.zeros(len(array), dtype=np.int64), nulls=nulls)
+    texts = column_texts(values, inner)
+    lengths = texts.lengths[codes]
+    if nulls is not None:
+        lengths[nulls] = 4 - len(texts.wrap)
+    return Texts(data=texts.data, starts=texts.starts[codes], lengths=lengths, wrap=texts.wrap, nulls=nulls)
+
+
+def _string_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts:
+    import pyarrow as pa
+
+    plain = array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
+    match logical_type(field):
+        case LogicalType.DECIMAL:
+            return json_number.decimal_string_texts(plain, nulls)
+        case LogicalType.JSON:
+            return _document_texts(plain, nulls)
+        case None:
+            return _plain_string_texts(plain, nulls)
+        case other:
+            assert_never(other)
+
+
+def _plain_string_texts(plain: pa.Array, nulls: Mask | None) -> Texts:
+    texts = from_strings(plain, wrap=_QUOTES, nulls=nulls)
+    rows = _rows_to_escape(texts)
+    if rows.size == 0:
+        return texts
+    if rows.size > len(texts) // _RARE:
+        return _escaped_texts(plain, nulls)
+    return merged(texts, rows, _escaped_texts(taken(plain, rows), None))
+
+
+def _region(texts: Texts) -> Bytes:
+    """Return the bytes of all texts and of what lies between them, for texts in the order of the rows."""
+    if len(texts) == 0:
+        return texts.data[:0]
+    return texts.data[int(texts.starts[0]) : int(texts.starts[-1]) + int(texts.lengths[-1])]
+
+
+def _rows_to_escape(texts: Texts) -> Indices:
+    """Find the rows with a quote, a backslash or a control character; all rows when they may be many."""
+    data = _region(texts)
+    special = data < ord(" ")
+    special |= data == ord('"')
+    special |= data == ord("\\")
+    count = np.count_nonzero(special)
+    if count == 0:
+        return np.zeros(0, dtype=np.int64)
+    if count > len(texts) // _RARE:
+        return np.arange(len(texts))
+    found = np.flatnonzero(special) + int(texts.starts[0])
+    rows = np.unique(np.searchsorted(texts.starts, found, side="right") - 1)
+    return rows if texts.nulls is None else rows[~texts.nulls[rows]]
+
+
+def _escaped_texts(array: pa.Array, nulls: Mask | None) -> Texts:
+    """Escape strings with the vectorised JSON writer of Polars: `{"":"text"}`, of which the text is a slice."""
+    import polars as pl
+
+    frame = pl.Series("", pl.from_arrow(array)).to_frame()
+    lines = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    texts = from_strings(lines.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    before, after = len('{"":"'), len('"}')
+    lengths = texts.lengths - (before + after)
+    if nulls is not None:
+        lengths[nulls] = 4 - len(_QUOTES)
+    return Texts(data=texts.data, starts=texts.starts + before, lengths=lengths, wrap=_QUOTES, nulls=nulls)
+
+
+def _document_texts(array: pa.Array, nulls: Mask | None) -> Texts:
+    """Splice JSON documents in as they are, without line breaks; what is no JSON becomes a JSON string."""
+    import polars as pl
+    import pyarrow.compute as pc
+
+    data = _region(from_strings(array))
+    if ((data == ord("\n")) | (data == ord("\r"))).any():
+        # Between tokens a line break means nothing, and within a string JSON does not allow it.
+        for line_break in ("\n", "\r"):
+            array = pc.replace_substring(array, line_break, "")
+    texts = from_strings(array, nulls=nulls)
+    doubtful = pl.Series(pl.from_arrow(array)).str.json_path_match("$").is_null().to_numpy()
+    rows = np.flatnonzero(doubtful if nulls is None else doubtful & ~nulls)
+    if rows.size:
+        found = taken(array, rows).to_pylist()
+        spelled = [text.encode() if _is_json(text) else quoted(text) for text in found]
+        texts = merged(texts, rows, choices(spelled, np.arange(len(spelled))))
+    return texts
+
+
+def _is_json(text: str) -> bool:
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _binary_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    import polars as pl
+    import pyarrow as pa
+
+    # Fixed-size values have no direct way to 64-bit offsets; a batch of them is small enough for 32 bits.
+    plain = array.cast(pa.binary()) if pa.types.is_fixed_size_binary(array.type) else array
+    text = pl.Series(pl.from_arrow(plain)).bin.encode("base64")
+    return from_strings(text.to_arrow(compat_level=pl.CompatLevel.oldest()), wrap=_QUOTES, nulls=nulls)
+
+
+def _extension_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts:
+    """Spell an extension type like its storage, except UUIDs and JSON documents."""
+    name, storage = array.type.extension_name, array.storage
+    if name == "arrow.uuid":
+        return _uuid_texts(storage, nulls)
+    if name == "arrow.json":
+        return _string_texts(storage, logical_field(field.name, LogicalType.JSON), nulls)
+    return column_texts(storage, field.with_type(storage.type))
+
+
+def _uuid_texts(array: pa.Array, nulls: Mask | None) -> Texts:
+    """Spell 16 bytes as `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`."""
+    count = len(array)
+    raw = fixed_values(array, np.dtype("V16"), None).view(np.uint8)
+    nibbles = np.stack([raw >> 4, raw & 15], axis=1).reshape(count, 32)
+    digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)[nibbles]
+    data = np.full(count * 40 + BLOCK, ord("-"), dtype=np.uint8)
+    rows = data[: count * 40].reshape(count, 40)
+    for group, (first, last) in enumerate(((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))):
+        rows[:, first + group : last + group] = digits[:, first:last]
+    return cells(data, 40, np.full(count, 36, dtype=np.int64), wrap=_QUOTES, nulls=nulls)
+
+
+def _list_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    """Spell every kind of list: a list's text is a slice of its values' texts, which a comma follows each."""
+    import pyarrow.compute as pc
+
+    sizes = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+    bounds = np.zeros(len(array) + 1, dtype=np.int64)
+    np.cumsum(sizes if nulls is None else np.where(nulls, 0, sizes), out=bounds[1:], dtype=np.int64)
+    texts = column_texts(array.flatten(), array.type.value_field)  # leaves out what null lists may hold
+    data, offsets = assemble([texts], [b"", b","])
+    return _slices(data, offsets[bounds], b"[]", nulls)
+
+
+def _slices(data: Bytes, bounds: npt.NDArray[np.int64], wrap: bytes, nulls: Mask | None) -> Texts:
+    """Take the texts between adjacent bounds, without the comma after their last element."""
+    lengths = np.maximum(np.diff(bounds) - 1, 0)
+    if nulls is not None:
+        lengths[nulls] = 4 - len(wrap)
+    return Texts(data=data, starts=bounds[:-1], lengths=lengths, wrap=wrap, nulls=nulls)
+
+
+def _struct_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    kind = array.type
+    fields = [kind.field(index) for index in range(kind.num_fields)]
+    if not fields:
+        return choices([b""], np.zeros(len(array), dtype=np.int64), wrap=b"{}", nulls=nulls)
+    children = [column_texts(child, field) for child, field in zip(array.flatten(), fields, strict=True)]
+    data, offsets = assemble(children, line_gaps([field.name for field in fields], end=b""))
+    lengths = np.diff(offsets)
+    if nulls is not None:
+        lengths[nulls] = 4
+    return Texts(data=data, starts=offsets[:-1], lengths=lengths, nulls=nulls)
+
+
+def _map_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
+    """Spell a map as an object; keys that are not text are the text of their JSON form."""
+    import pyarrow.compute as pc
+
+    kind = array.type
+    bounds = map_offsets(array)
+    first, count = int(bounds[0]), int(bounds[-1] - bounds[0])
+    keys = column_texts(array.keys.slice(first, count), kind.key_field)
+    if keys.wrap != _QUOTES:
+        bare = pc.utf8_trim(
+            text_array(keys), characters='"'
+        )  # integers beyond 2^53 have their quotes already
+        keys = _plain_string_texts(bare, None)
+    values = column_texts(array.items.slice(first, count), kind.item_field)
+    data, offsets = assemble([keys, values], [b"", b":", b","])
+    return _slices(data, offsets[bounds - first], b"{}", nulls)

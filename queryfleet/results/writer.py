@@ -1,0 +1,139 @@
+"""Chunks out to the object store, with back-pressure, committed in order.
+
+`put` returns once there is room to upload another chunk, so whoever produces chunks is held back when the store is
+slow, and memory stays at `uploads_in_flight + 1` chunks. Uploads may end in any order; references are committed in
+order, each only after its object is durable. The last one is not committed but handed to whoever finishes the query,
+so that a small result appears in one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from queryfleet.results.chunking import manifest_key
+from queryfleet.results.manifest import manifest_document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from queryfleet.model import ChunkRef, Column
+    from queryfleet.results.chunking import SealedChunk
+    from queryfleet.results.store import ObjectStore
+
+__all__ = ["FinishedResult", "ResultWriter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedResult:
+    """Everything is durable; `uncommitted` is still to be published."""
+
+    uncommitted: tuple[ChunkRef, ...]  # in order; at most one
+    row_count: int  # of the whole result
+    byte_count: int
+    chunk_count: int
+
+
+class ResultWriter:
+    """Writes one attempt's chunks. Lives on one event loop.
+
+    Args:
+        store: Where objects go.
+        query_uuid: Names the objects.
+        attempt: Names the objects.
+        commit: Publishes one reference; called in order, after the object is durable. What it raises ends the writer.
+        uploads_in_flight: Most chunks being uploaded at once.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        query_uuid: str,
+        attempt: int,
+        *,
+        commit: Callable[[ChunkRef], Awaitable[None]],
+        uploads_in_flight: int,
+    ) -> None:
+        self._store = store
+        self._query_uuid = query_uuid
+        self._attempt = attempt
+        self._commit = commit
+        self._room = asyncio.Semaphore(uploads_in_flight)
+        self._uploads: set[asyncio.Task[None]] = set()
+        self._refs: dict[int, ChunkRef] = {}
+        self._durable: set[int] = set()
+        self._committed = 0
+        self._committing = asyncio.Lock()
+        self._failure: BaseException | None = None
+
+    async def put(self, chunk: SealedChunk) -> None:
+        """Take one chunk, waiting for room; raises what an earlier upload or commit failed with."""
+        await self._room.acquire()
+        if self._failure is not None:
+            self._room.release()
+            raise self._failure
+        task = asyncio.create_task(self._upload(chunk, last=False))
+        self._uploads.add(task)
+        task.add_done_callback(self._uploads.discard)
+
+    async def _upload(self, chunk: SealedChunk, *, last: bool) -> None:
+        try:
+            self._refs[chunk.ref.index] = chunk.ref
+            await self._store.put(chunk.ref.key, chunk.data)
+            self._durable.add(chunk.ref.index)
+            if not last:
+                await self._commit_durable()
+        except BaseException as error:
+            self._failure = self._failure or error
+            raise
+        finally:
+            if not last:
+                self._room.release()
+
+    async def _commit_durable(self) -> None:
+        async with self._committing:
+            while self._committed in self._durable:
+                await self._commit(self._refs[self._committed])
+                self._committed += 1
+
+    async def finish(self, last: SealedChunk | None, *, columns: Sequence[Column]) -> FinishedResult:
+        """Make everything durable, the manifest's copy included, and return what is left to publish.
+
+        Args:
+            last: The rows not put yet, if there are any.
+            columns: For the manifest.
+
+        Raises:
+            ServiceError: Whatever an upload or commit failed with; nothing more will be written.
+        """
+        if last is not None:
+            self._refs[last.ref.index] = last.ref
+        await self._settle()
+        refs = [self._refs[index] for index in sorted(self._refs)]
+        document = manifest_document(
+            query_uuid=self._query_uuid, attempt=self._attempt, columns=columns, chunks=refs
+        )
+        key = manifest_key(self._query_uuid, self._attempt)
+        puts = [self._store.put(key, json.dumps(document, separators=(",", ":")).encode())]
+        if last is not None:
+            puts.append(self._upload(last, last=True))
+        await asyncio.gather(*puts)
+        return FinishedResult(
+            uncommitted=(last.ref,) if last is not None else (),
+            row_count=sum(ref.row_count for ref in refs),
+            byte_count=sum(ref.byte_count for ref in refs),
+            chunk_count=len(refs),
+        )
+
+    async def _settle(self) -> None:
+        await asyncio.gather(*list(self._uploads), return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+
+    async def abandon(self) -> None:
+        """Stop all uploads and wait until none is under way. Objects already written stay; see `delete_attempt`."""
+        for task in list(self._uploads):
+            task.cancel()
+        await asyncio.gather(*list(self._uploads), return_exceptions=True)

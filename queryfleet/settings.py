@@ -1,0 +1,143 @@
+"""Every setting of the service, read once from the environment, frozen.
+
+`Settings()` is built by the command line (or by `cluster.build`) and handed down; nothing below reads the environment
+again. Actors receive it as an argument, because a worker's environment may differ from the one that started the
+cluster. Sizes are bytes and times are seconds, as the names say.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from queryfleet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PREFIX", "Settings", "load_settings", "unknown_variables"]
+
+PREFIX = "QUERYFLEET_"
+
+# Read by the client and the command line, or by the test suite; known, but not settings of the service.
+_OTHER_VARIABLES = frozenset({"URL", "TOKEN", "PROJECT", "DATA_DIR", "TEST_POSTGRES_DSN", "STACK_ID"})
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What the service can be told. Each field is `QUERYFLEET_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL that keeps queries, projects and tokens. Empty: one is started."
+    )
+    store_url: str | None = Field(
+        default=None, description="Where results go: `s3://bucket/prefix` or `file:///folder`. Empty: an S3 server is started."
+    )
+    store_endpoint_url: str | None = Field(default=None, description="S3 endpoint other than the cloud's own.")
+    store_access_key_id: str | None = Field(default=None, description="S3 access key. Empty: the usual AWS sources.")
+    store_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
+    store_region: str | None = Field(default=None, description="S3 region.")
+    store_shared: bool = Field(
+        default=False, description="A `file://` store is a mount that every node of the cluster shares."
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address the HTTP service listens on.")
+    replicas: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Processes that answer HTTP.")
+    page_size_default: Annotated[int, Field(ge=1)] = Field(default=500, description="Rows of a page when not asked.")
+    page_size_max: Annotated[int, Field(ge=1)] = Field(default=5000, description="Most rows of a page.")
+    body_bytes_max: Annotated[int, Field(ge=1024)] = Field(default=5 * MIB, description="Largest request body.")
+    row_limit_max: Annotated[int, Field(ge=1)] = Field(default=100_000_000, description="Largest `limit` of a query.")
+    wait_ms_max: Annotated[int, Field(ge=0)] = Field(default=60_000, description="Longest `waitMs`.")
+    waiters_max: Annotated[int, Field(ge=1)] = Field(
+        default=2000, description="Requests one replica holds at once for `waitMs`; beyond it they are answered at once."
+    )
+    cancel_wait_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=5.0, description="How long a cancel waits for the warehouse to let go before it answers."
+    )
+
+    pool_size: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=0, description="Warm query actors. 0: two per core, less when memory is short."
+    )
+    actor_queries_max: Annotated[int, Field(ge=1)] = Field(
+        default=500, description="A query actor is replaced after this many queries."
+    )
+    actor_rss_bytes_max: Annotated[int, Field(ge=256 * MIB)] = Field(
+        default=1536 * MIB, description="A query actor is replaced when its memory exceeds this after a query."
+    )
+    actor_niceness: Annotated[int, Field(ge=0, le=19)] = Field(
+        default=19, description="Scheduling niceness of query actors, so that polls go first."
+    )
+
+    attempts_max: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=3, description="How often a query is started, its actor having been lost, before it ends in `error`."
+    )
+    lease_seconds: Annotated[float, Field(ge=1)] = Field(
+        default=12.0, description="A query actor not heard of for this long is taken for lost."
+    )
+    sweep_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="How often the status actor looks for lost attempts and missed wake-ups."
+    )
+    results_ttl_seconds: Annotated[int, Field(ge=1)] = Field(default=86_400, description="How long results are kept.")
+
+    chunk_bytes: Annotated[int, Field(ge=64 * 1024, le=512 * MIB)] = Field(
+        default=8 * MIB, description="Target size of a stored chunk."
+    )
+    chunk_bytes_first: Annotated[int, Field(ge=1024)] = Field(
+        default=1 * MIB, description="Target size of the first chunk; each later one doubles up to `chunk_bytes`."
+    )
+    chunk_age_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=0.4, description="Rows wait at most this long for the first chunk to fill; doubles with each chunk."
+    )
+    chunk_age_seconds_max: Annotated[float, Field(gt=0)] = Field(default=10.0, description="Upper end of that doubling.")
+    block_rows: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Byte offset and checksum are kept for every this-many-th row of a result."
+    )
+    uploads_in_flight: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=3, description="Chunks of one query being uploaded at once; the warehouse waits when they are full."
+    )
+    batch_rows: Annotated[int, Field(ge=1)] = Field(default=8192, description="Most rows of one Arrow batch.")
+
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    test_now: str | None = Field(
+        default=None, description="Fixed clock of relative date filters, for tests and demos only."
+    )
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        upper = value.upper()
+        if upper not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return upper
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables of `environ` that carry our prefix but name no setting, each with the nearest right name."""
+    known = {name.upper() for name in Settings.model_fields} | _OTHER_VARIABLES
+    unknown = {}
+    for variable in environ:
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX) not in known:
+            near = get_close_matches(variable.removeprefix(PREFIX), known, n=1, cutoff=0.6)
+            unknown[variable] = PREFIX + near[0] if near else None
+    return unknown
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment, with `overrides` (from flags) winning; None among them means "not given".
+
+    Raises:
+        ConfigurationError: A value is wrong; the message names the variable, never the value of a secret.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # validated by the model itself
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"{variable}: {first['msg']}", variable=variable) from None

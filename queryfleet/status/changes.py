@@ -1,0 +1,111 @@
+"""Waiting for a query to change, without a thread and without polling: one LISTEN connection for everybody.
+
+A notification can be lost with its connection. So everybody is woken when the connection comes back, and waiters are
+expected to look at the store themselves after each wake-up and from time to time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["QUERY_CHANNEL", "WORK_CHANNEL", "ChangeListener"]
+
+QUERY_CHANNEL = "queryfleet_query"  # a query changed; payload: its uuid
+WORK_CHANNEL = "queryfleet_work"  # the status actor has something to do; payload: the query's uuid
+
+_RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
+
+log = structlog.get_logger()
+
+
+class ChangeListener:
+    """Listens on one channel and wakes those who watch a payload.
+
+    Args:
+        database_url: Where to listen.
+        channel: One of the channels above.
+    """
+
+    def __init__(self, database_url: str, channel: str) -> None:
+        self._database_url = database_url
+        self._channel = channel
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._anything: set[asyncio.Event] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen, on the running loop. Returns at once; the connection is made in the background."""
+        self._task = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def watcher_count(self) -> int:
+        """How many waiters there are."""
+        return sum(len(events) for events in self._watchers.values())
+
+    @contextlib.contextmanager
+    def watch(self, payload: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set at each change of `payload`; the watcher clears it."""
+        event = asyncio.Event()
+        self._watchers.setdefault(payload, set()).add(event)
+        try:
+            yield event
+        finally:
+            events = self._watchers[payload]
+            events.discard(event)
+            if not events:
+                del self._watchers[payload]
+
+    @contextlib.contextmanager
+    def watch_all(self) -> Iterator[asyncio.Event]:
+        """Give an event that is set at each notification; the watcher clears it."""
+        event = asyncio.Event()
+        self._anything.add(event)
+        try:
+            yield event
+        finally:
+            self._anything.discard(event)
+
+    def _wake(self, payload: str) -> None:
+        for event in self._watchers.get(payload, ()):
+            event.set()
+        for event in self._anything:
+            event.set()
+
+    def _wake_everybody(self) -> None:
+        for payload in list(self._watchers):
+            self._wake(payload)
+        for event in self._anything:
+            event.set()
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._database_url, autocommit=True, connect_timeout=5
+                ) as connection:
+                    await connection.execute(f"listen {self._channel}".encode())
+                    failures = 0
+                    self._wake_everybody()
+                    async for notification in connection.notifies():
+                        self._wake(notification.payload)
+            except psycopg.Error as error:
+                log.warning("listener.lost", channel=self._channel, sql_state=error.sqlstate)
+                delay = _RECONNECT_SECONDS[min(failures, len(_RECONNECT_SECONDS) - 1)]
+                failures += 1
+                await asyncio.sleep(delay)

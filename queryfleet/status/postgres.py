@@ -1,0 +1,403 @@
+"""The status store on PostgreSQL: every step is one conditional update, every statement has a name.
+
+Connections come from a small pool that opens on first use. What a caller sees of a database that is away is
+`StatusStoreError`, which is retryable; nothing is ever half done, because each method is one transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, StatusStoreError
+from queryfleet.model import ChunkRef, Column, ColumnType
+from queryfleet.status.record import Acceptance, Failure, Lease, QueryRecord, Timings
+from queryfleet.status.transitions import Phase, QueryStatus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from queryfleet.status.record import NewQuery
+
+__all__ = ["PostgresStatusStore", "load_statements"]
+
+Row = dict[str, Any]
+
+
+def load_statements() -> dict[str, bytes]:
+    """Return the named statements of `queries.sql`."""
+    text = (Path(__file__).parent / "queries.sql").read_text(encoding="utf-8")
+    blocks = text.split("-- name: ")[1:]
+    return {block.split("\n", 1)[0].strip(): block.split("\n", 1)[1].strip().encode() for block in blocks}
+
+
+class PostgresStatusStore:
+    """Everything the service remembers about queries, on one PostgreSQL database.
+
+    Args:
+        database_url: `postgresql://…`; its password appears in no error and no log.
+        connections_max: Most connections open at once.
+        timeout_seconds: Longest wait for a free connection, which is also the longest a caller hangs while the
+            database is away.
+    """
+
+    def __init__(self, database_url: str, *, connections_max: int = 8, timeout_seconds: float = 5.0) -> None:
+        self._statements = load_statements()
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+            database_url,
+            min_size=1,
+            max_size=connections_max,
+            timeout=timeout_seconds,
+            max_lifetime=3600,
+            reconnect_timeout=1.0,
+            open=False,
+            check=None,
+            kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "prepare_threshold": 2},
+        )
+
+    async def open(self) -> None:
+        """Start the pool; must run on the loop that uses the store."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout:
+            raise StatusStoreError("The database does not answer; try again shortly.") from None
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StatusStoreError(
+                "The database connection failed; try again shortly.", sqlState=error.sqlstate
+            ) from error
+
+    async def _rows(self, name: str, /, **values: object) -> list[Row]:
+        async with self._connection() as connection:
+            cursor = await connection.execute(self._statements[name], values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def _row(self, name: str, /, **values: object) -> Row | None:
+        rows = await self._rows(name, **values)
+        return rows[0] if rows else None
+
+    async def ping(self) -> str:
+        """Return the schema version; raises `StatusStoreError` when the database is away or has no schema."""
+        try:
+            row = await self._row("ping")
+        except psycopg.errors.UndefinedTable:
+            raise StatusStoreError("The database has no schema yet; start `queryfleet up` once.") from None
+        return str(row["version_num"]) if row else ""
+
+    # Queries ---------------------------------------------------------------------------------------------------
+
+    async def accept(self, query: NewQuery) -> Acceptance:
+        """Commit a new query; it is durable on return.
+
+        Raises:
+            ConflictError: The idempotency key was used for another request.
+            NotFoundError: There is no such project.
+        """
+        values = {
+            "query_uuid": query.query_uuid,
+            "project_uuid": query.project_uuid,
+            "user_uuid": query.user_uuid,
+            "context": query.context,
+            "sql": query.sql,
+            "row_limit": query.row_limit,
+            "idempotency_key": query.idempotency_key,
+            "request_hash": query.request_hash,
+        }
+        try:
+            row = await self._row("accept", **values)
+        except psycopg.errors.ForeignKeyViolation:
+            raise NotFoundError("There is no such project.", projectUuid=query.project_uuid) from None
+        if row is not None:
+            return Acceptance(query_uuid=row["query_uuid"], created=True)
+        earlier = await self._row("find_idempotent", **values)
+        if earlier is None or bytes(earlier["request_hash"]) != query.request_hash:
+            raise ConflictError(
+                "This Idempotency-Key was used for another request; use a new key for a new request.",
+                idempotencyKey=query.idempotency_key,
+            )
+        return Acceptance(query_uuid=earlier["query_uuid"], created=False)
+
+    async def load(self, query_uuid: str) -> QueryRecord | None:
+        """Return one query, or None. Cost: one primary-key read."""
+        row = await self._row("load", query_uuid=query_uuid)
+        return _record(row) if row else None
+
+    async def chunks(self, query_uuid: str, attempt: int, *, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
+        """Return the committed chunks that hold rows `first_row` up to, not including, `end_row`, in order."""
+        rows = await self._rows("chunks", query_uuid=query_uuid, attempt=attempt, first_row=first_row, end_row=end_row)
+        return tuple(_chunk(row) for row in rows)
+
+    async def queue_position(self, query_uuid: str) -> int | None:
+        """Return the place of a pending query in the queue, from 1; None when it is not pending."""
+        row = await self._row("queue_position", query_uuid=query_uuid)
+        record = await self.load(query_uuid)
+        if row is None or record is None or record.status is not QueryStatus.PENDING:
+            return None
+        return int(row["position"])
+
+    async def claim(self, actor_name: str, *, lease_seconds: float) -> QueryRecord | None:
+        """Give the next pending query to `actor_name` under a new attempt; None when nothing waits."""
+        row = await self._row("claim", actor_name=actor_name, lease_seconds=lease_seconds)
+        return _record(row) if row else None
+
+    async def renew(self, query_uuid: str, attempt: int, *, lease_seconds: float) -> Lease:
+        """Extend a lease and learn whether a cancel was asked for."""
+        row = await self._row("renew", query_uuid=query_uuid, attempt=attempt, lease_seconds=lease_seconds)
+        return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
+
+    async def record_executing(self, query_uuid: str, attempt: int, warehouse_query_id: str | None) -> Lease:
+        """Note that the warehouse has the statement, and its id there."""
+        row = await self._row(
+            "record_executing", query_uuid=query_uuid, attempt=attempt, warehouse_query_id=warehouse_query_id
+        )
+        return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
+
+    async def record_fetching(
+        self, query_uuid: str, attempt: int, *, columns: Sequence[Column], arrow_schema: bytes
+    ) -> Lease:
+        """Note the columns of the result."""
+        described = Jsonb([{"reference": column.reference, "type": column.type.value} for column in columns])
+        row = await self._row(
+            "record_fetching", query_uuid=query_uuid, attempt=attempt, columns=described, arrow_schema=arrow_schema
+        )
+        return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
+
+    async def record_finishing(self, query_uuid: str, attempt: int) -> Lease:
+        """Note that the last row has arrived."""
+        row = await self._row("record_finishing", query_uuid=query_uuid, attempt=attempt)
+        return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
+
+    async def commit_chunk(self, query_uuid: str, attempt: int, chunk: ChunkRef) -> None:
+        """Publish one chunk whose object is durable.
+
+        Raises:
+            AttemptFencedError: The attempt is not current, a cancel was asked for, or the chunk is not the next one.
+        """
+        async with self._connection() as connection:
+            await self._commit_chunk(connection, query_uuid, attempt, chunk)
+
+    async def _commit_chunk(
+        self, connection: psycopg.AsyncConnection[Row], query_uuid: str, attempt: int, chunk: ChunkRef
+    ) -> None:
+        values = _chunk_values(chunk) | {"query_uuid": query_uuid, "attempt": attempt}
+        cursor = await connection.execute(self._statements["commit_chunk"], values)
+        if await cursor.fetchone() is None:
+            # A repeat after a lost answer: the chunk may be there already, and that is success.
+            cursor = await connection.execute(self._statements["chunk_committed"], values)
+            if await cursor.fetchone() is None:
+                raise AttemptFencedError("The chunk was refused.", queryUuid=query_uuid, attempt=attempt)
+
+    async def finish(
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        chunks: Sequence[ChunkRef],
+        row_count: int,
+        byte_count: int,
+        chunk_count: int,
+        ttl_seconds: float,
+    ) -> None:
+        """Publish the last chunks and make the query ready, both or neither.
+
+        Args:
+            query_uuid: The query.
+            attempt: The attempt that finished it.
+            chunks: Those not committed yet, in order; their objects are durable.
+            row_count: Of the whole result; must be what the chunks add up to.
+            byte_count: Likewise.
+            chunk_count: Likewise.
+            ttl_seconds: How long the result is kept.
+
+        Raises:
+            AttemptFencedError: The attempt is not current, a cancel was asked for, or the totals do not agree.
+        """
+        async with self._connection() as connection, connection.transaction():
+            for chunk in chunks:
+                await self._commit_chunk(connection, query_uuid, attempt, chunk)
+            cursor = await connection.execute(
+                self._statements["finish"],
+                {
+                    "query_uuid": query_uuid,
+                    "attempt": attempt,
+                    "row_count": row_count,
+                    "byte_count": byte_count,
+                    "chunk_count": chunk_count,
+                    "ttl_seconds": ttl_seconds,
+                },
+            )
+            if await cursor.fetchone() is None:
+                cursor = await connection.execute(self._statements["load"], {"query_uuid": query_uuid})
+                row = await cursor.fetchone()
+                if row is None or row["attempt"] != attempt or row["status"] != QueryStatus.READY:
+                    raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
+
+    async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:
+        """End a query in `error`; False when it was not this attempt's to end."""
+        row = await self._row(
+            "fail",
+            query_uuid=query_uuid,
+            attempt=attempt,
+            error_name=failure.name,
+            error_message=failure.message,
+            error_status=failure.status,
+            error_details=Jsonb(failure.details),
+        )
+        return row is not None
+
+    async def request_cancel(self, query_uuid: str) -> QueryRecord | None:
+        """Ask for a cancel and return the query as it is then; None when it had ended before."""
+        row = await self._row("request_cancel", query_uuid=query_uuid)
+        return _record(row) if row else None
+
+    async def confirm_cancel(self, query_uuid: str, attempt: int, *, warning: str | None = None) -> bool:
+        """End a query as cancelled; False when it was not this attempt's to end."""
+        row = await self._row("confirm_cancel", query_uuid=query_uuid, attempt=attempt, warning=warning)
+        return row is not None
+
+    async def forget_chunks(self, query_uuid: str, attempt: int) -> None:
+        """Drop chunk references whose objects were deleted."""
+        await self._rows("forget_chunks", query_uuid=query_uuid, attempt=attempt)
+
+    async def expired_leases(self) -> list[Row]:
+        """Return `query_uuid`, `attempt`, `cancel_requested` and `actor_name` of attempts not heard of in time."""
+        return await self._rows("expired_leases")
+
+    async def cancels_pending(self) -> list[Row]:
+        """Return `query_uuid`, `attempt`, `actor_name`, `warehouse_query_id`, `seconds` of cancels not carried out."""
+        return await self._rows("cancels_pending")
+
+    async def lose(self, query_uuid: str, attempt: int, *, attempts_max: int, reason: str) -> QueryStatus | None:
+        """Take a query from a lost attempt; returns what it is now, None when the attempt was not current."""
+        row = await self._row(
+            "lose",
+            query_uuid=query_uuid,
+            attempt=attempt,
+            attempts_max=attempts_max,
+            error_name="UnexpectedServerError",
+            error_message=f"The query was started {attempt} times and lost each time: {reason}",
+        )
+        return QueryStatus(row["status"]) if row else None
+
+    async def pending_count(self) -> int:
+        """Return how many queries wait."""
+        row = await self._row("pending_count")
+        return int(row["n"]) if row else 0
+
+    # Projects and tokens ---------------------------------------------------------------------------------------
+
+    async def put_project(self, project_uuid: str, name: str, definition: dict[str, Any]) -> None:
+        """Store a project, or its newer definition."""
+        await self._rows("put_project", project_uuid=project_uuid, name=name, definition=Jsonb(definition))
+
+    async def load_project(self, project_uuid: str) -> dict[str, Any] | None:
+        """Return a project's definition, or None."""
+        row = await self._row("load_project", project_uuid=project_uuid)
+        return dict(row["definition"]) if row else None
+
+    async def projects(self) -> list[Row]:
+        """Return `project_uuid` and `name` of every project, oldest first."""
+        return await self._rows("projects")
+
+    async def put_token(
+        self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
+    ) -> str:
+        """Store a token by its hash with its roles per project, and return its uuid."""
+        row = await self._row(
+            "put_token",
+            token_uuid=token_uuid,
+            token_hash=token_hash,
+            user_uuid=user_uuid,
+            name=name,
+            expires_at=None,
+        )
+        stored = str(row["token_uuid"]) if row else token_uuid
+        for project_uuid, role in roles.items():
+            await self._rows("put_role", token_uuid=stored, project_uuid=project_uuid, role=role)
+        return stored
+
+    async def load_token(self, token_hash: bytes) -> Row | None:
+        """Return `token_uuid`, `user_uuid`, `name` and `roles` of a valid token, or None."""
+        return await self._row("load_token", token_hash=token_hash)
+
+
+def _record(row: Row) -> QueryRecord:
+    failure = None
+    if row["error_name"] is not None:
+        failure = Failure(
+            name=row["error_name"],
+            message=row["error_message"],
+            status=row["error_status"],
+            details=row["error_details"] or {},
+        )
+    columns = row["columns"]
+    return QueryRecord(
+        query_uuid=str(row["query_uuid"]),
+        project_uuid=str(row["project_uuid"]),
+        user_uuid=str(row["user_uuid"]),
+        context=row["context"],
+        sql=row["sql"],
+        row_limit=row["row_limit"],
+        status=QueryStatus(row["status"]),
+        phase=Phase(row["phase"]),
+        attempt=row["attempt"],
+        actor_name=row["actor_name"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        warehouse_query_id=row["warehouse_query_id"],
+        columns=tuple(Column(reference=c["reference"], type=ColumnType(c["type"])) for c in columns)
+        if columns is not None
+        else None,
+        arrow_schema=bytes(row["arrow_schema"]) if row["arrow_schema"] is not None else None,
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+        chunk_count=row["chunk_count"],
+        failure=failure,
+        warnings=tuple(row["warnings"]),
+        timings=Timings(
+            created_at=row["created_at"],
+            claimed_at=row["claimed_at"],
+            executing_at=row["executing_at"],
+            fetching_at=row["fetching_at"],
+            finishing_at=row["finishing_at"],
+            ended_at=row["ended_at"],
+        ),
+        results_expire_at=row["results_expire_at"],
+    )
+
+
+def _chunk(row: Row) -> ChunkRef:
+    return ChunkRef(
+        index=row["chunk_index"],
+        key=row["object_key"],
+        first_row=row["first_row"],
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+        crc32=row["crc32"],
+        blocks=bytes(row["blocks"]),
+    )
+
+
+def _chunk_values(chunk: ChunkRef) -> dict[str, object]:
+    return {
+        "chunk_index": chunk.index,
+        "object_key": chunk.key,
+        "first_row": chunk.first_row,
+        "row_count": chunk.row_count,
+        "byte_count": chunk.byte_count,
+        "crc32": chunk.crc32,
+        "blocks": chunk.blocks,
+    }

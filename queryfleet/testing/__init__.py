@@ -1,0 +1,1 @@
+"""Public fakes for tests: of the service, and of what it is built on."""

@@ -1,0 +1,200 @@
+"""A warehouse that does what it was told beforehand: which rows, where to stop and wait, where to fail.
+
+    warehouse = ScriptedWarehouse(Script(batches=[batch], pauses={"batch:1"}))
+    ...                                   # a thread reads, and stops before the second batch
+    session = warehouse.sessions[0]
+    session.wait_for("batch:1")           # it is there
+    session.release("batch:1")            # or session.cancel()
+
+Points, in the order they are passed: `connect`, `submit`, `schema`, `batch:0`, `batch:1`, …, `end`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
+from queryfleet.warehouse.shaping import shaped_batches
+from queryfleet.warehouse.statement import check_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    import pyarrow as pa
+
+    from queryfleet.errors import ServiceError
+    from queryfleet.model import QueryTag
+    from queryfleet.warehouse.base import Statement
+
+__all__ = ["Script", "ScriptedSession", "ScriptedWarehouse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What one statement does."""
+
+    batches: Iterable[pa.RecordBatch] = ()  # of one schema; a generator serves one session only
+    schema: pa.Schema | None = None  # None: that of the first batch, which must then be in a sequence
+    failures: Mapping[str, ServiceError] = field(default_factory=dict)  # raised on reaching a point
+    pauses: Collection[str] = ()  # points to wait at until released or cancelled
+    query_id: str | None = "scripted-1"  # what `submit` returns
+    dialect: str = "duckdb"  # for the check of the statement
+
+
+class ScriptedWarehouse:
+    """Plays one script for every statement, or one per SQL text."""
+
+    def __init__(self, scripts: Script | Mapping[str, Script]) -> None:
+        """Take the scripts.
+
+        Args:
+            scripts: One for all statements, or by SQL text; a text without a script is refused as a warehouse
+                would refuse a statement it does not understand. The points `connect` are taken from the only
+                script, or from the one under the text `""`.
+        """
+        self._scripts = {None: scripts} if isinstance(scripts, Script) else dict(scripts)
+        self.sessions: list[ScriptedSession] = []  # all that were opened, in order
+
+    def open(self, tag: QueryTag) -> ScriptedSession:
+        """Return a session, also kept in `sessions`."""
+        session = ScriptedSession(self, tag)
+        self.sessions.append(session)
+        return session
+
+    def ping(self) -> str:
+        """Return a name and a version."""
+        return "Scripted 1.0"
+
+    def script(self, sql: str) -> Script:
+        """Return what `sql` does.
+
+        Raises:
+            WarehouseQueryError: There is no script for it.
+        """
+        found = self._scripts.get(sql, self._scripts.get(None))  # type: ignore[call-overload]
+        if not isinstance(found, Script):
+            raise WarehouseQueryError("There is no script for this statement.", position=1)
+        return found
+
+    def connecting_script(self) -> Script:
+        """Return what happens while connecting."""
+        found = self._scripts.get("", self._scripts.get(None))  # type: ignore[call-overload]
+        return found if isinstance(found, Script) else Script()
+
+
+class ScriptedSession:
+    """One statement's play. Everything a test may want to know afterwards is a public attribute."""
+
+    def __init__(self, warehouse: ScriptedWarehouse, tag: QueryTag) -> None:
+        self.tag = tag
+        self.statement: Statement | None = None  # what was submitted
+        self.cancelled = False
+        self.closed = False
+        self.reached: list[str] = []  # points passed or waited at, in order
+        self._warehouse = warehouse
+        self._script = warehouse.connecting_script()
+        self._condition = threading.Condition()  # guards all of the above
+        self._released: set[str] = set()
+        self._connected = self._finished = False
+
+    def connect(self) -> None:
+        """Pass the point `connect`."""
+        if not self._connected:
+            self._pass("connect")
+            self._connected = True
+
+    def submit(self, statement: Statement) -> str | None:
+        """Pass the point `submit` and return the script's query id."""
+        self.connect()
+        self._pass_over()
+        script = self._warehouse.script(statement.sql)
+        check_statement(statement.sql, dialect=script.dialect, allow_writes=statement.allow_writes)
+        self.statement, self._script = statement, script
+        self._pass("submit")
+        return script.query_id
+
+    def schema(self) -> pa.Schema:
+        """Pass the point `schema` and return the script's."""
+        if self.statement is None:
+            raise WarehouseQueryError("No statement was submitted to this session.")
+        if "schema" not in self.reached:
+            self._pass("schema")
+        if self._script.schema is not None:
+            return self._script.schema
+        return next(iter(self._script.batches)).schema
+
+    def batches(self, *, max_rows: int) -> Iterator[pa.RecordBatch]:
+        """Pass `batch:n` before each of the script's batches, and `end` after the last."""
+        self.schema()
+        limit = None if self.statement is None else self.statement.row_limit
+        yield from shaped_batches(self._pieces(), max_rows=max_rows, row_limit=limit, target_bytes=0)
+        with self._condition:
+            self._finished = True
+
+    def _pieces(self) -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(self._script.batches):
+            self._pass(f"batch:{number}")
+            yield batch
+        self._pass("end")
+
+    def cancel(self) -> None:
+        """Make every waiting and later call raise `QueryCancelledError`."""
+        with self._condition:
+            if not (self.closed or self._finished):
+                self.cancelled = True
+                self._condition.notify_all()
+
+    def close(self) -> None:
+        """Mark the session closed."""
+        with self._condition:
+            self.closed = True
+            self._condition.notify_all()
+
+    def release(self, point: str) -> None:
+        """Let whoever waits at `point`, now or later, go on."""
+        with self._condition:
+            self._released.add(point)
+            self._condition.notify_all()
+
+    def wait_for(self, point: str, *, timeout_seconds: float = 10.0) -> None:
+        """Wait until `point` was reached.
+
+        Raises:
+            TimeoutError: It was not, in that time.
+        """
+        if not self._wait(lambda: point in self.reached, timeout_seconds):
+            raise TimeoutError(f"The session did not reach {point}; it reached {self.reached}.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait(self, condition: Callable[[], bool], timeout_seconds: float | None) -> bool:
+        with self._condition:
+            return self._condition.wait_for(condition, timeout_seconds)
+
+    def _pass(self, point: str) -> None:
+        self._pass_over()
+        with self._condition:
+            self.reached.append(point)
+            self._condition.notify_all()
+        if point in self._script.pauses:
+            self._wait(lambda: self.cancelled or self.closed or point in self._released, None)
+        self._pass_over()
+        failure = self._script.failures.get(point)
+        if failure is not None:
+            raise failure
+
+    def _pass_over(self) -> None:
+        if self.cancelled:
+            raise QueryCancelledError("The query was cancelled.")
+        if self.closed:
+            raise WarehouseConnectionError("The session is closed.")

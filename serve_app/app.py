@@ -1,0 +1,72 @@
+"""The ASGI application. It needs no Ray: `create_app(settings)` runs under any ASGI server."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from queryfleet import __version__
+from serve_app import docs, error_handlers
+from serve_app.routes import execute, health, results
+from serve_app.services import close_services, open_services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Any
+
+    from queryfleet.settings import Settings
+
+__all__ = ["create_app"]
+
+_DESCRIPTION = """
+Ask a data warehouse a question, get a `queryUuid` back at once, poll, and read any page of the result at the cost of
+that page alone.
+
+Send `Authorization: ApiKey <token>` (or `Bearer <token>`) with every call except the health routes.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application; it opens its connections when the server starts it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = await open_services(settings)
+        try:
+            yield
+        finally:
+            await close_services(app.state.services)
+
+    app = FastAPI(
+        title="Queryfleet",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        servers=[{"url": "/"}],
+    )
+    error_handlers.install(app)
+    for routes in (execute, results, health):
+        app.include_router(routes.router)
+    docs.install(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, servers=app.servers
+        )
+        schemes = {"token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "ApiKey <token>"}}
+        schema.setdefault("components", {})["securitySchemes"] = schemes
+        for path, methods in schema["paths"].items():
+            if path.startswith("/api/v2/"):
+                for operation in methods.values():
+                    operation["security"] = [{"token": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

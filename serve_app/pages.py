@@ -1,0 +1,199 @@
+"""From a query's record to the answer of a poll: its state, and a page of rows when those are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from queryfleet.errors import PaginationError, ResultsExpiredError
+from queryfleet.results.page import render_rows, schema_from_bytes
+from queryfleet.results.reader import read_lines
+from queryfleet.status.transitions import QueryStatus
+from serve_app.envelope import iso, ok, ok_with_rows
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from queryfleet.results.store import ObjectStore
+    from queryfleet.settings import Settings
+    from queryfleet.status.record import QueryRecord
+    from serve_app.queries import Queries
+
+__all__ = ["PageRequest", "Pages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which rows a poll wants."""
+
+    page: int  # from 1
+    page_size: int  # rows, at least 1
+    explicit: bool  # the caller named a page; only then are rows of a running query sent
+
+    @property
+    def first_row(self) -> int:
+        """Row number of the page's first row, from 0."""
+        return (self.page - 1) * self.page_size
+
+    @property
+    def end_row(self) -> int:
+        """Row number after the page's last row, if the result is long enough."""
+        return self.page * self.page_size
+
+    @classmethod
+    def of(cls, page: int | None, page_size: int | None, settings: Settings) -> PageRequest:
+        """Check what a caller asked for.
+
+        Raises:
+            PaginationError: Out of range; the message says which range.
+        """
+        size = settings.page_size_default if page_size is None else page_size
+        if not 1 <= size <= settings.page_size_max:
+            raise PaginationError(
+                f"pageSize must be between 1 and {settings.page_size_max}.",
+                pageSize=size,
+                maxPageSize=settings.page_size_max,
+            )
+        if page is not None and page < 1:
+            raise PaginationError("page must be at least 1.", page=page)
+        return cls(page=page or 1, page_size=size, explicit=page is not None)
+
+    def covered_by(self, record: QueryRecord) -> bool:
+        """Whether every row of the page is stored while the query still runs."""
+        return (
+            self.explicit
+            and record.status is QueryStatus.RUNNING
+            and record.columns is not None
+            and record.row_count >= self.end_row
+        )
+
+
+class Pages:
+    """Writes the answers of one replica."""
+
+    def __init__(self, queries: Queries, store: ObjectStore) -> None:
+        self._queries = queries
+        self._store = store
+
+    async def answer(self, record: QueryRecord, wanted: PageRequest, extra: dict[str, Any] | None = None) -> Response:
+        """Return the answer to a poll.
+
+        Args:
+            record: The query as it is now.
+            wanted: The page.
+            extra: Members that go before all others: those of an execute answer.
+
+        Raises:
+            PaginationError: The page lies beyond the last one of a finished result.
+            ResultsExpiredError: The rows are no longer kept.
+            ResultCorruptError: Stored bytes are damaged.
+        """
+        members = dict(extra or {}) | {"status": record.status.value, "queryUuid": record.query_uuid}
+        match record.status:
+            case QueryStatus.READY:
+                return await self._ready(record, wanted, members)
+            case QueryStatus.ERROR:
+                return ok(members | _error(record) | _facts(record))
+            case QueryStatus.CANCELLED:
+                ended = record.timings.ended_at
+                return ok(members | {"cancelledAt": iso(ended) if ended else None} | _facts(record))
+            case QueryStatus.PENDING:
+                members["queuePosition"] = await self._queries.queue_position(record.query_uuid)
+                return ok(members | {"phase": record.phase.value} | _facts(record))
+            case QueryStatus.RUNNING:
+                members |= {"phase": record.phase.value} | _facts(record)
+                if wanted.covered_by(record):
+                    return await self._running_page(record, wanted, members)
+                return ok(members)
+
+    async def _running_page(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
+        rows, _ = await self._rows(record, wanted.first_row, wanted.page_size)
+        members |= {
+            "page": wanted.page,
+            "pageSize": wanted.page_size,
+            "rowCount": wanted.page_size,
+            "columns": _columns(record),
+        }
+        return ok_with_rows(members, rows)
+
+    async def _ready(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
+        expiry = record.results_expire_at
+        if expiry is not None and datetime.now(UTC) >= expiry:
+            raise ResultsExpiredError("The results of this query have expired; run it again.", expiredAt=iso(expiry))
+        total = record.row_count
+        last_page = -(-total // wanted.page_size)
+        if total > 0 and wanted.page > last_page:
+            raise PaginationError(
+                f"page must be between 1 and {last_page}.", page=wanted.page, totalPageCount=last_page
+            )
+        row_count = max(0, min(wanted.end_row, total) - wanted.first_row)
+        rows, page_ms = await self._rows(record, wanted.first_row, row_count)
+        members |= {"page": wanted.page, "pageSize": wanted.page_size, "rowCount": row_count}
+        members |= {"totalResults": total, "totalPageCount": last_page}
+        if wanted.page < last_page:
+            members["nextPage"] = wanted.page + 1
+        if wanted.page > 1:
+            members["previousPage"] = wanted.page - 1
+        members |= {"columns": _columns(record), "pivotDetails": None, "resolvedTimezone": None}
+        return ok_with_rows(members | _performance(record, page_ms) | _facts(record), rows)
+
+    async def _rows(self, record: QueryRecord, first_row: int, row_count: int) -> tuple[bytes, int]:
+        """Return the rows as JSON text and the milliseconds it took."""
+        began = time.perf_counter()
+        rows = b"[]"
+        if row_count > 0:
+            chunks = await self._queries.chunks(record, first_row, first_row + row_count)
+            lines = await read_lines(self._store, chunks, first_row, row_count)
+            schema = schema_from_bytes(record.arrow_schema or b"")
+            rows = await asyncio.to_thread(render_rows, lines, schema)
+        return rows, round((time.perf_counter() - began) * 1000)
+
+
+def _columns(record: QueryRecord) -> dict[str, Any]:
+    columns = record.columns or ()
+    return {column.reference: {"reference": column.reference, "type": column.type.value} for column in columns}
+
+
+def _facts(record: QueryRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "attempt": record.attempt,
+        "progress": {"rows": record.row_count, "bytes": record.byte_count, "chunks": record.chunk_count},
+        "timings": record.timings.milliseconds(),
+    }
+    if record.warehouse_query_id is not None:
+        facts["warehouseQueryId"] = record.warehouse_query_id
+    if record.warnings:
+        facts["warnings"] = [{"message": warning} for warning in record.warnings]
+    if record.cancel_requested and not record.is_terminal:
+        facts["cancelRequested"] = True
+    return facts
+
+
+def _error(record: QueryRecord) -> dict[str, Any]:
+    failure, ended = record.failure, record.timings.ended_at
+    return {
+        "error": failure.message if failure else None,
+        "errorName": failure.name if failure else None,
+        "errorData": failure.details if failure else {},
+        "erroredAt": iso(ended) if ended else None,
+    }
+
+
+def _performance(record: QueryRecord, page_ms: int) -> dict[str, Any]:
+    """The same three figures in both places where clients of different ages look for them."""
+    spans = record.timings.milliseconds()
+    execution_ms = spans.get("executeMs", 0) + spans.get("fetchMs", 0)
+    return {
+        "metadata": {
+            "performance": {
+                "initialQueryExecutionMs": execution_ms,
+                "resultsPageExecutionMs": page_ms,
+                "queueTimeMs": spans.get("queueMs"),
+            }
+        },
+        "initialQueryExecutionMs": execution_ms,
+        "resultsPageExecutionMs": page_ms,
+    }

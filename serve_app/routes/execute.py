@@ -1,0 +1,109 @@
+"""`POST …/query/sql`: accept a question."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from actors.submit import submit_sql
+from queryfleet.errors import InvalidRequestError, NotSupportedError
+from queryfleet.schemas.requests import SqlRequest
+from queryfleet.schemas.responses import ExecuteAnswer
+from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
+from serve_app.envelope import ok
+from serve_app.pages import PageRequest
+from serve_app.routes._answers import errors
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
+
+_KEY_CHARACTERS_MAX = 255
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": SqlRequest.model_json_schema()}}}}
+
+
+@router.post(
+    "/sql",
+    operation_id="executeSqlQuery",
+    summary="Run SQL",
+    responses={200: {"model": ExecuteAnswer}, **errors(400, 401, 403, 404, 409, 413, 422, 501, 503)},
+    response_model=None,
+    openapi_extra=_BODY,
+)
+async def execute_sql(
+    request: Request,
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    caller: Caller,
+    services: ServicesOf,
+    waitMs: Annotated[  # noqa: N803 - the wire's spelling
+        int | None, Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=_KEY_CHARACTERS_MAX, description="Repeating a request with its key runs it once.")
+    ] = None,
+) -> Response:
+    """Accept one SQL statement and return its `queryUuid` at once; errors of the SQL itself are told by the poll.
+
+    The query is committed before this answers: it will end in `ready`, `error` or `cancelled` whatever happens to the
+    service. With `waitMs` the answer also has the members of a poll, rows included when the query is ready in time.
+    """
+    project_uuid = caller.enter(projectUuid)
+    caller.require_sql(project_uuid)
+    settings = services.settings
+    body = await read_body(request, SqlRequest, bytes_max=settings.body_bytes_max)
+    _refuse_unavailable(body)
+    wait_ms = _wait_ms(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
+    if body.limit is not None and body.limit > settings.row_limit_max:
+        raise InvalidRequestError(
+            f"limit must be at most {settings.row_limit_max}; leave it out for all rows.",
+            limit={"message": f"must be at most {settings.row_limit_max}", "value": body.limit},
+        )
+    project = await services.projects.definition(project_uuid)
+    # Shielded: a client that hangs up now leaves a whole query or none.
+    acceptance = await asyncio.shield(
+        submit_sql(
+            services.statuses,
+            project_uuid=project_uuid,
+            project=project,
+            user_uuid=caller.user_uuid,
+            sql=body.sql,
+            row_limit=body.limit,
+            context=body.context.value,
+            idempotency_key=idempotency_key,
+        )
+    )
+    accepted: dict[str, Any] = {
+        "queryUuid": acceptance.query_uuid,
+        "cacheMetadata": {"cacheHit": False},
+        "parameterReferences": [],
+        "usedParametersValues": {},
+        "resolvedTimezone": None,
+        "status": "pending",
+    }
+    if wait_ms == 0 and acceptance.created:
+        return ok(accepted)
+    record = await services.queries.load(
+        acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid
+    )
+    if wait_ms == 0:
+        return ok(accepted | {"status": record.status.value})
+    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
+    return await services.pages.answer(record, PageRequest.of(None, None, settings), accepted)
+
+
+def _refuse_unavailable(body: SqlRequest) -> None:
+    if body.parameters:
+        raise NotSupportedError("parameters are not available yet; write the values into the SQL.", field="parameters")
+    if body.pivotConfiguration:
+        raise NotSupportedError("pivotConfiguration is not available yet; leave it out.", field="pivotConfiguration")
+
+
+def _wait_ms(wanted: int | None, longest: int) -> int:
+    if wanted is not None and wanted > longest:
+        raise InvalidRequestError(
+            f"waitMs must be at most {longest}.", waitMs={"message": f"must be at most {longest}", "value": wanted}
+        )
+    return wanted or 0

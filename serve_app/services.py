@@ -1,0 +1,83 @@
+"""What the routes of one replica work with, opened and closed together."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.services import database_url, open_result_store, open_status_store
+from queryfleet.errors import NotFoundError
+from queryfleet.status.changes import QUERY_CHANNEL, ChangeListener
+from serve_app.accounts import Accounts
+from serve_app.pages import Pages
+from serve_app.queries import Queries
+
+if TYPE_CHECKING:
+    from queryfleet.results.store import ObjectStore
+    from queryfleet.settings import Settings
+    from queryfleet.status.postgres import PostgresStatusStore
+
+__all__ = ["Services", "close_services", "open_services"]
+
+_CONNECTIONS_MAX = 8
+_REMEMBER_SECONDS = 5.0
+
+
+class Projects:
+    """Project definitions, remembered for a few seconds."""
+
+    def __init__(self, statuses: PostgresStatusStore) -> None:
+        self._statuses = statuses
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    async def definition(self, project_uuid: str) -> dict[str, Any]:
+        """Return one project's definition; raises `NotFoundError`."""
+        remembered = self._known.get(project_uuid)
+        if remembered is not None and time.monotonic() < remembered[0]:
+            return remembered[1]
+        definition = await self._statuses.load_project(project_uuid)
+        if definition is None:
+            raise NotFoundError("There is no such project.", projectUuid=project_uuid)
+        self._known[project_uuid] = (time.monotonic() + _REMEMBER_SECONDS, definition)
+        return definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a route needs."""
+
+    settings: Settings
+    statuses: PostgresStatusStore
+    listener: ChangeListener
+    store: ObjectStore
+    accounts: Accounts
+    projects: Projects
+    queries: Queries
+    pages: Pages
+
+
+async def open_services(settings: Settings) -> Services:
+    """Open the parts on the running loop. The database may still be away: the first requests then answer 503."""
+    statuses = await open_status_store(settings, connections_max=_CONNECTIONS_MAX)
+    listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
+    listener.start()
+    store = open_result_store(settings)
+    queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
+    return Services(
+        settings=settings,
+        statuses=statuses,
+        listener=listener,
+        store=store,
+        accounts=Accounts(statuses),
+        projects=Projects(statuses),
+        queries=queries,
+        pages=Pages(queries, store),
+    )
+
+
+async def close_services(services: Services) -> None:
+    """Close everything that `open_services` opened."""
+    await services.listener.close()
+    await services.store.close()
+    await services.statuses.close()

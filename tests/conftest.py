@@ -1,0 +1,22 @@
+"""Fixtures that every test may use."""
+
+import os
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.s3_servers", "tests.fixtures.statuses"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment():
+    """No setting of the developer's own shell reaches a test."""
+    kept = {"QUERYFLEET_TEST_POSTGRES_DSN"}
+    for name in list(os.environ):
+        if name.startswith("QUERYFLEET_") and name not in kept:
+            del os.environ[name]
+
+
+@pytest.fixture
+def anyio_backend():
+    """Asynchronous tests run on asyncio, like the service."""
+    return "asyncio"
