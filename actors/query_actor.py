@@ -61,10 +61,11 @@ class QueryActor:
     async def prepare(self) -> str:
         """Open connections; returns the actor's name once it can take a query."""
         if not self._ready:
-            from actors.services import open_result_store, open_status_store
+            from actors.services import open_result_store, open_status_store, warm_up_store
 
             self._statuses = await open_status_store(self._settings, connections_max=4)
             self._store = open_result_store(self._settings)
+            await warm_up_store(self._store)
             self._idle = asyncio.Event()
             self._idle.set()
             self._guard = asyncio.create_task(self._end_when_forgotten())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
-from queryfleet.errors import ConfigurationError
+from queryfleet.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.postgres import PostgresStatusStore
 
-__all__ = ["open_result_store", "open_status_store"]
+__all__ = ["database_url", "open_result_store", "open_status_store", "warm_up_store"]
+
+_WARM_UP_SECONDS = 5.0
 
 
 async def open_status_store(settings: Settings, *, connections_max: int) -> PostgresStatusStore:
@@ -43,3 +47,10 @@ def open_result_store(settings: Settings) -> ObjectStore:
         region=settings.store_region,
     )
     return open_store(settings.store_url, options)
+
+
+async def warm_up_store(store: ObjectStore) -> None:
+    """Make the first connection now, so that no query waits for it. A store that is away is no error here."""
+    with contextlib.suppress(StorageError, TimeoutError):
+        async with asyncio.timeout(_WARM_UP_SECONDS):
+            await store.get("probe/warm-up")

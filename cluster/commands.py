@@ -43,8 +43,7 @@ def up(
     from queryfleet.settings import load_settings
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _handle_signals(stop)
     try:
         settings = load_settings(store_url=store, database_url=database_url)
         _report_unknown()
@@ -52,6 +51,11 @@ def up(
     except ServiceError as error:
         _say(f"error: {error.message}" + (f" ({error.details['cause']})" if "cause" in error.details else ""))
         raise typer.Exit(1) from None
+
+
+def _handle_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
 
 
 def _say(text: str) -> None:
@@ -83,7 +87,7 @@ def _run(
     projects = [load_project(folder) for folder in folders]
     stack = LocalStack(data_dir, settings, say=_say)
     service: Service | None = None
-    announced = [path for path in (data_dir / "service.json", ready_file) if path is not None]
+    announced: list[Path] = []  # written by us, so ours to remove
     try:
         parts = stack.start()
         token = os.environ.get("QUERYFLEET_TOKEN") or private_file(
@@ -94,8 +98,10 @@ def _run(
         )
         if not stop.is_set():
             service.start()
-            for path in announced:
+            _handle_signals(stop)  # Ray has put its own in their place
+            for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
                 _write_json(path, _announcement(service))
+                announced.append(path)
             _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
             stop.wait()
     finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.services import database_url, open_result_store, open_status_store
+from actors.services import database_url, open_result_store, open_status_store, warm_up_store
 from queryfleet.errors import NotFoundError
 from queryfleet.status.changes import QUERY_CHANNEL, ChangeListener
 from serve_app.accounts import Accounts
@@ -63,6 +64,7 @@ async def open_services(settings: Settings) -> Services:
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
     listener.start()
     store = open_result_store(settings)
+    await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up_rendering))
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     return Services(
         settings=settings,
@@ -74,6 +76,16 @@ async def open_services(settings: Settings) -> Services:
         queries=queries,
         pages=Pages(queries, store),
     )
+
+
+def _warm_up_rendering() -> None:
+    """Import and exercise what the first page would otherwise wait for."""
+    import pyarrow as pa
+
+    from queryfleet.results.page import render_rows
+
+    schema = pa.schema([("n", pa.int64()), ("t", pa.string()), ("x", pa.float64())])
+    render_rows(b'{"n":1,"t":"a","x":0.5}\n', schema)
 
 
 async def close_services(services: Services) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,6 +23,8 @@ __all__ = ["OutputFormat", "csv_bytes", "first_rows", "jsonl_bytes", "table_text
 # A lone surrogate is legal in JSON text but has no UTF-8: it stays the escape it was.
 _ENCODING_ERRORS: Final = "backslashreplace"
 _UNLIMITED_WIDTH: Final = 1_000_000
+_compact_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_NEEDS_QUOTES: Final = re.compile(r'[,"\r\n]').search
 
 
 class OutputFormat(StrEnum):
@@ -34,8 +37,7 @@ class OutputFormat(StrEnum):
 
 def jsonl_bytes(page: ResultPage) -> bytes:
     """Return the rows of a page, one JSON object of raw values per line, keys in column order."""
-    lines = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in page.records())
-    return "".join(f"{line}\n" for line in lines).encode(errors=_ENCODING_ERRORS)
+    return "".join(f"{_compact_json(record)}\n" for record in page.records()).encode(errors=_ENCODING_ERRORS)
 
 
 def csv_bytes(page: ResultPage, *, with_header: bool) -> bytes:
@@ -87,15 +89,12 @@ def write_all(stream: BinaryIO, data: bytes) -> None:
 
 
 def _csv_field(value: JsonValue) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            text = value
-        case bool() | int() | float() | list() | dict():
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    needs_quotes = not text or any(character in text for character in ',"\r\n')
-    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
+    if value is None:
+        return ""
+    if type(value) is int:
+        return str(value)
+    text = value if isinstance(value, str) else _compact_json(value)
+    return '"' + text.replace('"', '""') + '"' if not text or _NEEDS_QUOTES(text) else text
 
 
 def first_rows(

@@ -103,7 +103,7 @@ class _Run:
         """Submit, wait and write."""
         with self._connection.client() as client:
             self._is_submitted = True
-            # A table is written at the end; rows can be written earlier, so their submit is not held for long.
+            # A table is written at the end; rows can be written earlier: their submit is not held long.
             wait_seconds = self._progress.interval_seconds
             if self._command.format is not OutputFormat.TABLE:
                 wait_seconds = min(wait_seconds, _FIRST_WAIT_SECONDS)

@@ -84,8 +84,9 @@ class PageReader:
     def _check_attempt(self, snapshot: QuerySnapshot) -> None:
         if self._attempt is not None and snapshot.attempt not in (None, self._attempt):
             text = (
-                f"Query {snapshot.query_uuid} was begun again (attempt {snapshot.attempt}) after {self.page - 1}"
-                " pages had been read; the order of its rows may differ now. Read the result again from page 1."
+                f"Query {snapshot.query_uuid} was begun again (attempt {snapshot.attempt}) after"
+                f" {self.page - 1} pages had been read; the order of its rows may differ now."
+                " Read the result again from page 1."
             )
             raise ConflictError(text, queryUuid=snapshot.query_uuid)
 

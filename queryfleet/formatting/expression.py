@@ -44,6 +44,7 @@ _TOKEN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _MAX_LENGTH = 255
+_MOST_SECTIONS = 4
 _MAX_DIGITS = 30  # placeholders on either side of the point
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -83,6 +84,7 @@ class Section:
 
     kind: SectionKind
     style: NumberStyle = _DEFAULT_STYLE  # of the number, or of its mantissa; affixes of GENERAL
+    exponent_step: int = 1  # SCIENTIFIC: the exponent is a multiple of this
     exponent_digits: int = 0  # SCIENTIFIC: digits of the exponent, at least
     exponent_plus: bool = False  # SCIENTIFIC: a plus is written before exponents that are not negative
     tokens: tuple[_Token, ...] = ()  # of DATE and TEXT
@@ -227,7 +229,11 @@ def _number_section(tokens: list[_Token], group: str, point: str) -> Section:
     if match[6] is None:
         return Section(kind=SectionKind.NUMBER, style=style)
     return Section(
-        kind=SectionKind.SCIENTIFIC, style=style, exponent_digits=len(match[7]), exponent_plus=match[6] == "+"
+        kind=SectionKind.SCIENTIFIC,
+        style=style,
+        exponent_step=max(len(whole), 1),
+        exponent_digits=len(match[7]),
+        exponent_plus=match[6] == "+",
     )
 
 
@@ -272,7 +278,7 @@ def _text_section(value: str, section: Section) -> str:
 
 
 def _scientific_text(number: Decimal, section: Section) -> str:
-    style, step = section.style, max(section.style.min_integer, 1)
+    style, step = section.style, section.exponent_step
     bare = replace(style, shift=0, **_NO_AFFIXES)
     size = abs(number).scaleb(style.shift)
     exponent = size.adjusted() // step * step if size else 0
@@ -328,8 +334,8 @@ def _date_part(text: str, clock: Clock, *, twelve: bool) -> str:  # noqa: PLR091
 def expression_text_of_text(value: str, expression: Expression) -> str:
     """Apply an expression to text that is no number: only a text section changes it."""
     section = expression.text
-    if section is None and expression.sections[0].kind is SectionKind.TEXT and len(expression.sections) == 1:
+    if section is None and len(expression.sections) == 1:
         section = expression.sections[0]
-    if section is None or not any(kind == "text" for kind, _ in section.tokens):
+    if section is None or not _shows_text(section):
         return value
     return _text_section(value, section)

@@ -8,11 +8,12 @@ import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import polars as pl
     import pyarrow as pa
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-__all__ = ["fixed_values", "map_offsets", "null_mask", "taken"]
+__all__ = ["fixed_values", "list_bounds", "null_mask", "string_array", "taken"]
 
 
 def null_mask(array: pa.Array) -> npt.NDArray[np.bool_] | None:
@@ -49,12 +50,28 @@ def fixed_values(
     return values
 
 
-def map_offsets(array: pa.MapArray) -> npt.NDArray[np.int64]:
-    """Return where each map begins among the entries, and where the last one ends."""
-    if len(array) == 0:
-        return np.zeros(1, dtype=np.int64)
-    offsets = np.frombuffer(array.buffers()[1], np.int32, count=len(array) + 1, offset=array.offset * 4)
-    return offsets.astype(np.int64)
+def list_bounds(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where each list or map begins among its array's values, and where it ends.
+
+    Args:
+        array: Of any kind of list, or of maps; the numbers count from the beginning of `array.values`, or of the keys.
+    """
+    import pyarrow.types as t
+
+    kind, count = array.type, len(array)
+    if count == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if t.is_fixed_size_list(kind):
+        begins = (np.arange(count, dtype=np.int64) + array.offset) * kind.list_size
+        return begins, begins + kind.list_size
+    is_view = t.is_list_view(kind) or t.is_large_list_view(kind)
+    dtype = np.dtype(np.int64 if t.is_large_list(kind) or t.is_large_list_view(kind) else np.int32)
+    numbers, begin = count + (not is_view), array.offset * dtype.itemsize
+    offsets = np.frombuffer(array.buffers()[1], dtype, count=numbers, offset=begin).astype(np.int64)
+    if is_view:
+        sizes = np.frombuffer(array.buffers()[2], dtype, count=count, offset=begin)
+        return offsets, offsets + sizes
+    return offsets[:-1].copy(), offsets[1:].copy()
 
 
 def taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
@@ -64,3 +81,11 @@ def taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
     # Not `pa.array(rows)`: the first call of that would load pandas where it is installed.
     numbers = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
     return array.take(numbers)
+
+
+def string_array(series: pl.Series) -> pa.Array:
+    """Return a column of Polars strings or bytes as an Arrow array of the large kind. No copy of the bytes."""
+    import polars as pl
+
+    # Without its name, which must not contain a NUL on its way to Arrow.
+    return series.alias("").to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from queryfleet.results.arrays import fixed_values, taken
+from queryfleet.results.arrays import fixed_values, string_array, taken
 from queryfleet.results.texts import BLOCK, Texts, cells, choices, from_strings, merged
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _float_strings(array: pa.Array) -> pa.Array:
     import polars as pl
 
     series = pl.Series(pl.from_arrow(array))
-    return series.cast(pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return string_array(series.cast(pl.String))
 
 
 def decimal_texts(array: pa.Array, nulls: Mask | None) -> Texts:
@@ -361,7 +361,7 @@ def _general_decimal_texts(array: pa.Array, nulls: Mask | None) -> Texts:
     chosen = pl.when(regular & exact).then(plain).when(regular & inexact).then(pl.col("quoted"))
     result = frame.select(chosen.alias("chosen"), text).to_struct("both")
     column = result.struct.field("chosen")
-    texts = from_strings(column.to_arrow(compat_level=pl.CompatLevel.oldest()), nulls=nulls)
+    texts = from_strings(string_array(column), nulls=nulls)
     rest = column.is_null().to_numpy() & ~(
         nulls if nulls is not None else np.zeros(len(array), dtype=np.bool_)
     )

@@ -8,6 +8,7 @@ the few that no vectorised path covers. The spellings are listed in `queryfleet.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -16,13 +17,12 @@ import numpy as np
 from queryfleet.columns import LogicalType, logical_field, logical_type
 from queryfleet.errors import NotSupportedError
 from queryfleet.results import json_number, json_time
-from queryfleet.results.arrays import fixed_values, map_offsets, null_mask, taken
+from queryfleet.results.arrays import fixed_values, list_bounds, null_mask, string_array, taken
 from queryfleet.results.texts import BLOCK, Texts, assemble, cells, choices, from_strings, merged, text_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
     import pyarrow as pa
 
     from queryfleet.results.texts import Bytes, Indices, Mask
@@ -233,12 +233,12 @@ def _rows_to_escape(texts: Texts) -> Indices:
 
 
 def _escaped_texts(array: pa.Array, nulls: Mask | None) -> Texts:
-    """Escape strings with the vectorised JSON writer of Polars: `{"":"text"}`, of which the text is a slice."""
+    """Escape strings with the JSON writer of Polars: `{"":"text"}`, of which the text is a slice."""
     import polars as pl
 
     frame = pl.Series("", pl.from_arrow(array)).to_frame()
     lines = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    texts = from_strings(lines.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    texts = from_strings(string_array(lines))
     before, after = len('{"":"'), len('"}')
     lengths = texts.lengths - (before + after)
     if nulls is not None:
@@ -284,7 +284,7 @@ def _binary_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     # Fixed-size values have no direct way to 64-bit offsets; a batch of them is small enough for 32 bits.
     plain = array.cast(pa.binary()) if pa.types.is_fixed_size_binary(array.type) else array
     text = pl.Series(pl.from_arrow(plain)).bin.encode("base64")
-    return from_strings(text.to_arrow(compat_level=pl.CompatLevel.oldest()), wrap=_QUOTES, nulls=nulls)
+    return from_strings(string_array(text), wrap=_QUOTES, nulls=nulls)
 
 
 def _extension_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts:
@@ -312,22 +312,30 @@ def _uuid_texts(array: pa.Array, nulls: Mask | None) -> Texts:
 
 def _list_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     """Spell every kind of list: a list's text is a slice of its values' texts, which a comma follows each."""
-    import pyarrow.compute as pc
-
-    sizes = pc.list_value_length(array).to_numpy(zero_copy_only=False)
-    bounds = np.zeros(len(array) + 1, dtype=np.int64)
-    np.cumsum(sizes if nulls is None else np.where(nulls, 0, sizes), out=bounds[1:], dtype=np.int64)
-    texts = column_texts(array.flatten(), array.type.value_field)  # leaves out what null lists may hold
-    data, offsets = assemble([texts], [b"", b","])
-    return _slices(data, offsets[bounds], b"[]", nulls)
-
-
-def _slices(data: Bytes, bounds: npt.NDArray[np.int64], wrap: bytes, nulls: Mask | None) -> Texts:
-    """Take the texts between adjacent bounds, without the comma after their last element."""
-    lengths = np.maximum(np.diff(bounds) - 1, 0)
+    begins, ends = list_bounds(array)
     if nulls is not None:
-        lengths[nulls] = 4 - len(wrap)
-    return Texts(data=data, starts=bounds[:-1], lengths=lengths, wrap=wrap, nulls=nulls)
+        ends[nulls] = begins[nulls]  # a null list may have values that nobody shall see
+    return _slices(_list_values(array, begins, ends), begins, ends, nulls)
+
+
+def _list_values(array: pa.Array, begins: Indices, ends: Indices) -> tuple[Bytes, Indices]:
+    """Return the values' texts, a comma after each, and where they lie, for value numbers from `begins` on."""
+    used = begins < ends
+    first, last = (int(begins[used].min()), int(ends[used].max())) if used.any() else (0, 0)
+    begins -= np.where(used, first, begins)
+    ends -= np.where(used, first, ends)
+    texts = column_texts(array.values.slice(first, last - first), array.type.value_field)
+    return assemble([texts], [b"", b","])
+
+
+def _slices(values: tuple[Bytes, Indices], begins: Indices, ends: Indices, nulls: Mask | None) -> Texts:
+    """Take the texts of values from `begins` to `ends`, without the comma after the last of them."""
+    data, offsets = values
+    starts = offsets[begins]
+    lengths = np.maximum(offsets[ends] - starts - 1, 0)
+    if nulls is not None:
+        lengths[nulls] = 4 - len(b"[]")
+    return Texts(data=data, starts=starts, lengths=lengths, wrap=b"[]", nulls=nulls)
 
 
 def _struct_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
@@ -348,8 +356,8 @@ def _map_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     import pyarrow.compute as pc
 
     kind = array.type
-    bounds = map_offsets(array)
-    first, count = int(bounds[0]), int(bounds[-1] - bounds[0])
+    begins, ends = list_bounds(array)
+    first, count = (int(begins[0]), int(ends[-1] - begins[0])) if len(array) else (0, 0)
     keys = column_texts(array.keys.slice(first, count), kind.key_field)
     if keys.wrap != _QUOTES:
         bare = pc.utf8_trim(
@@ -357,5 +365,5 @@ def _map_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
         )  # integers beyond 2^53 have their quotes already
         keys = _plain_string_texts(bare, None)
     values = column_texts(array.items.slice(first, count), kind.item_field)
-    data, offsets = assemble([keys, values], [b"", b":", b","])
-    return _slices(data, offsets[bounds - first], b"{}", nulls)
+    entries = assemble([keys, values], [b"", b":", b","])
+    return replace(_slices(entries, begins - first, ends - first, nulls), wrap=b"{}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from queryfleet.results.arrays import string_array
 from queryfleet.results.json_time import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -47,10 +48,9 @@ def typed_array(texts: pl.Series, field: pa.Field) -> pa.Array:
     for is_kind, convert in _conversions():
         if is_kind(field.type):
             return convert(texts, field)
-    import polars as pl
 
     # What is left is cast by Arrow: integers, decimals, booleans, strings.
-    return texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(field.type)
+    return string_array(texts).cast(field.type)
 
 
 @cache
@@ -94,17 +94,15 @@ def _run_end_encoded_array(texts: pl.Series, field: pa.Field) -> pa.Array:
 
 
 def _narrow_decimal_array(texts: pl.Series, field: pa.Field) -> pa.Array:
-    import polars as pl
     import pyarrow as pa
 
     wide = pa.decimal128(field.type.precision, field.type.scale)
-    return texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(wide).cast(field.type)
+    return string_array(texts).cast(wide).cast(field.type)
 
 
 def _binary_array(texts: pl.Series, field: pa.Field) -> pa.Array:
-    import polars as pl
 
-    raw = texts.str.decode("base64").to_arrow(compat_level=pl.CompatLevel.oldest())
+    raw = string_array(texts.str.decode("base64"))
     return _sized(raw, field.type)
 
 
@@ -116,12 +114,11 @@ def _sized(raw: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _extension_array(texts: pl.Series, field: pa.Field) -> pa.Array:
-    import polars as pl
 
     kind = field.type
     if kind.extension_name == "arrow.uuid":
         digits = texts.str.replace_all("-", "", literal=True)
-        raw = digits.str.decode("hex").to_arrow(compat_level=pl.CompatLevel.oldest())
+        raw = string_array(digits.str.decode("hex"))
         return kind.wrap_array(_sized(raw, kind.storage_type))
     return kind.wrap_array(typed_array(texts, field.with_type(kind.storage_type)))
 
@@ -132,7 +129,7 @@ def _float_array(texts: pl.Series, field: pa.Field) -> pa.Array:
 
     kind = field.type
     numbers = texts.cast(pl.Float64 if t.is_float64(kind) else pl.Float32)
-    return numbers.to_arrow().cast(kind)
+    return numbers.alias("").to_arrow().cast(kind)
 
 
 def _instant_array(texts: pl.Series, field: pa.Field) -> pa.Array:
@@ -145,7 +142,7 @@ def _instant_array(texts: pl.Series, field: pa.Field) -> pa.Array:
     far = texts.str.contains(_UNCASTABLE).fill_null(value=False)
     rows = np.flatnonzero(far.to_numpy())
     near = texts.zip_with(~far, pl.Series([None], dtype=pl.String)) if rows.size else texts
-    strings = near.to_arrow(compat_level=pl.CompatLevel.oldest())
+    strings = string_array(near)
     if t.is_date(kind):
         array = strings.cast(pa.date32())
         per_day, per_second = (1, 0) if t.is_date32(kind) else (86_400_000, 1000)

@@ -224,9 +224,13 @@ class DuckDBSession:
             if self._closed or self._finished:
                 return
             self._cancelled = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Interrupt until the thread inside DuckDB has come out; returns at once when there is none."""
         for _ in range(round(_CANCEL_SECONDS / _INTERRUPT_SECONDS)):
             with self._lock:
-                if self._idle.is_set() or self._closed:
+                if self._idle.is_set():
                     return
                 if self._connection is not None:
                     self._connection.interrupt()
@@ -236,6 +240,13 @@ class DuckDBSession:
         """Stop what runs and close the file. Idempotent."""
         with self._lock:
             self._closed = True
+        self._interrupt()
+        # Another thread may still be inside; if it does not come out, it closes behind itself.
+        if self._idle.is_set():
+            self._release()
+
+    def _release(self) -> None:
+        with self._lock:
             connection, reader = self._connection, self._reader
             self._connection = self._reader = self._relation = None
         if reader is not None:
@@ -277,6 +288,8 @@ class DuckDBSession:
             raise self._failure(error) from error
         finally:
             self._idle.set()
+            if self._closed:
+                self._release()
         if self._cancelled:
             raise QueryCancelledError("The query was cancelled.")
 

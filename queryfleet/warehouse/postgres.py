@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresSession", "PostgresWarehouse"]
 
 _BATCH_BYTES = 1 << 20  # of the driver's pieces; 16 MiB was slower, to the first row as well, and larger
+_CLOSE_SECONDS = 5.0  # that `close` waits for another thread to come out of the driver
 _COPY_PREFIX = len("COPY (")  # what the driver puts before a statement
 _COPY_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE", "("})
 
@@ -113,6 +114,7 @@ class PostgresSession:
         self._target = target
         self._name = application_name
         self._lock = threading.Lock()  # guards all that `cancel` and `close` look at
+        self._driver = threading.Lock()  # held inside the driver: what it uses must not be closed meanwhile
         self._cancelled = False
         self._closed = False
         self._finished = False  # everything was delivered: nothing is left to cancel
@@ -264,8 +266,6 @@ class PostgresSession:
 
     def close(self) -> None:
         """Stop what runs and log out. Idempotent."""
-        import adbc_driver_manager
-
         with self._lock:
             first_time, self._closed = not self._closed, True
             opening, running = self._opening, not self._finished
@@ -275,6 +275,16 @@ class PostgresSession:
             opening.give_up()
         if running:
             self._request_cancel()  # a backend does not notice that we are gone before it has rows to send
+        # Another thread may still be inside; if it does not come out, it closes behind itself.
+        if self._driver.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                self._release()
+            finally:
+                self._driver.release()
+
+    def _release(self) -> None:
+        import adbc_driver_manager
+
         with self._lock:
             connection, cursor, reader = self._connection, self._cursor, self._reader
             self._connection = self._cursor = self._reader = None
@@ -312,6 +322,7 @@ class PostgresSession:
 
         with self._lock:
             self._refuse_if_over()
+            self._driver.acquire()
         try:
             yield
         except (adbc_driver_manager.Error, OSError, pa.ArrowException) as error:
@@ -325,5 +336,9 @@ class PostgresSession:
                 secrets=self._target.secrets,
                 query_id=None if self._backend is None else str(self._backend),
             ) from error
+        finally:
+            if self._closed:
+                self._release()
+            self._driver.release()
         if self._cancelled:
             raise QueryCancelledError("The query was cancelled.")
