@@ -1,9 +1,9 @@
-"""How long the display texts of one page take: 5,000 rows of 20 columns, against Node formatting cell by cell.
+"""How long the display texts of one page take: 5,000 rows of 20 columns, against Node going cell by cell.
 
     python bench/format_page.py
 
-Both sides get the same values, warm up once and report the median of five runs. Node keeps one Intl.NumberFormat per
-column, the fastest way it has. The first row is compared, so both do the same work.
+Both sides get the same values, warm up once and report the median of five runs. Node keeps one
+Intl.NumberFormat per column, the fastest way it has. The first row is compared, so both do the same work.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main():
     print(f"format_column {ours:8.2f} ms (first page, tables included: {times[0]:.1f} ms)")
     print(f"Node          {node['milliseconds']:8.2f} ms")
     print(f"ratio         {ours / node['milliseconds']:8.3f}")
-    print(f"first row     {'the same' if not different else different}")
+    print(f"first row     {different or 'the same'}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cluster.bootstrap import Service
     from queryfleet.settings import Settings
 
-__all__ = ["up"]
+__all__ = ["doctor", "up"]
 
 _PORT = 8765
 _TOKEN_BYTES = 24
@@ -51,6 +51,62 @@ def up(
     except ServiceError as error:
         _say(f"error: {error.message}" + (f" ({error.details['cause']})" if "cause" in error.details else ""))
         raise typer.Exit(1) from None
+
+
+def doctor(
+    data_dir: Annotated[
+        Path, typer.Option(envvar="QUERYFLEET_DATA_DIR", help="Where a local service keeps its data.")
+    ] = Path(".queryfleet"),
+    database_url: Annotated[str | None, typer.Option(help="PostgreSQL to look at.")] = None,
+    store: Annotated[str | None, typer.Option(help="Result store to look at.")] = None,
+) -> None:
+    """Check database, result store, warehouses, Ray and package names; say what to fix. Exit code 1 if anything is."""
+    from cluster.doctor import findings
+    from queryfleet.settings import load_settings
+
+    place = _running_service(data_dir)
+    try:
+        settings = load_settings(
+            database_url=database_url or os.environ.get("QUERYFLEET_DATABASE_URL") or place.get("database_url"),
+            store_url=store or os.environ.get("QUERYFLEET_STORE_URL") or place.get("store_url"),
+            **_store_access(data_dir, place),
+        )
+    except ServiceError as error:
+        _say(f"error: {error.message}")
+        raise typer.Exit(1) from None
+    _report_unknown()
+    address = os.environ.get("RAY_ADDRESS") or place.get("ray_address")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ill = 0
+    for finding in findings(settings, ray_address=address):
+        typer.echo(f"{'ok   ' if finding.is_well else 'WRONG'} {finding.part}: {finding.text}")
+        if not finding.is_well:
+            ill += 1
+            typer.echo(f"      {finding.advice}")
+    if ill:
+        raise typer.Exit(1)
+
+
+def _running_service(data_dir: Path) -> dict[str, str]:
+    """Return what a running local service wrote about itself; empty when there is none."""
+    try:
+        document = json.loads((data_dir / "service.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: value for name, value in document.items() if isinstance(value, str)}
+
+
+def _store_access(data_dir: Path, place: dict[str, str]) -> dict[str, object]:
+    """Return how to reach the local stack's own S3 server, unless the environment names another store."""
+    secret = data_dir / "s3.secret"
+    endpoint = place.get("store_endpoint_url")
+    if endpoint is None or "QUERYFLEET_STORE_URL" in os.environ or not secret.exists():
+        return {}
+    return {
+        "store_endpoint_url": endpoint,
+        "store_access_key_id": "QUERYFLEET",
+        "store_secret_access_key": secret.read_text(encoding="utf-8").strip(),
+    }
 
 
 def _handle_signals(stop: threading.Event) -> None:

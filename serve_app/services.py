@@ -64,7 +64,7 @@ async def open_services(settings: Settings) -> Services:
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
     listener.start()
     store = open_result_store(settings)
-    await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up_rendering))
+    await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up))
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     return Services(
         settings=settings,
@@ -78,11 +78,14 @@ async def open_services(settings: Settings) -> Services:
     )
 
 
-def _warm_up_rendering() -> None:
-    """Import and exercise what the first page would otherwise wait for."""
+def _warm_up() -> None:
+    """Import and exercise what the first question and the first page would otherwise wait for."""
     import pyarrow as pa
 
     from queryfleet.results.page import render_rows
+    from queryfleet.warehouse.statement import check_statement
+
+    check_statement("select 1", dialect="duckdb", allow_writes=False)
 
     schema = pa.schema([("n", pa.int64()), ("t", pa.string()), ("x", pa.float64())])
     render_rows(b'{"n":1,"t":"a","x":0.5}\n', schema)

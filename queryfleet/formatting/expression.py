@@ -131,13 +131,16 @@ def parse_expression(text: str, *, group: str = ",", point: str = ".") -> Expres
         sections = [_section(tokens, group, point) for tokens in _split(text)]
     except _InvalidError:
         return None
-    most = 4
-    texts = [section for section in sections[1:] if section.kind is SectionKind.TEXT]
-    if len(sections) > most or texts not in ([], sections[-1:]):
+    if len(sections) > _MOST_SECTIONS:
         return None
-    return Expression(
-        sections=tuple(sections[: len(sections) - len(texts)]), text=texts[0] if texts else None
-    )
+    # The fourth section is for text; a shorter list may end in one that shows text.
+    if len(sections) == _MOST_SECTIONS or (len(sections) > 1 and _shows_text(sections[-1])):
+        return Expression(sections=tuple(sections[:-1]), text=sections[-1])
+    return Expression(sections=tuple(sections))
+
+
+def _shows_text(section: Section) -> bool:
+    return any(kind == "text" for kind, _ in section.tokens)
 
 
 def _split(text: str) -> list[list[_Token]]:

@@ -120,15 +120,13 @@ def rule_of(item: Mapping[str, JsonValue] | None) -> FormatRule:
     if common.interval == "YEAR_NUM":
         return common
     rule = _custom_rule(_options(item), common)
-    if type_ in ("min", "max") and rule.kind in (Kind.NUMBER, Kind.TEXT):
-        # An ungrouped `id` of an extreme keeps its own text in either case.
-        return replace(rule, kind=Kind.EXTREME) if rule.kind is Kind.NUMBER else rule
+    if type_ in ("min", "max") and rule.kind is Kind.NUMBER:
+        return replace(rule, kind=Kind.EXTREME)
     return rule
 
 
 def _expression_rule(text: str, options: Mapping[str, JsonValue], common: FormatRule) -> FormatRule | None:
     group, point = _separators(options)
-    # Without separators of thousands an expression keeps its own commas.
     expression = parse_expression(text, group=group, point=point)
     if expression is None:
         return None

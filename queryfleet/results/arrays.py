@@ -54,7 +54,7 @@ def list_bounds(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     """Return where each list or map begins among its array's values, and where it ends.
 
     Args:
-        array: Of any kind of list, or of maps; the numbers count from the beginning of `array.values`, or of the keys.
+        array: Of any kind of list, or of maps. Numbers count from the beginning of its values, or keys.
     """
     import pyarrow.types as t
 
@@ -84,7 +84,7 @@ def taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def string_array(series: pl.Series) -> pa.Array:
-    """Return a column of Polars strings or bytes as an Arrow array of the large kind. No copy of the bytes."""
+    """Return a column of Polars strings or bytes as an Arrow array with 64-bit offsets."""
     import polars as pl
 
     # Without its name, which must not contain a NUL on its way to Arrow.

@@ -30,10 +30,11 @@ __all__ = ["decode_lines"]
 def decode_lines(lines: bytes | memoryview, schema: pa.Schema) -> pa.RecordBatch:
     """Give back the rows that were encoded.
 
-    Values and types are those that were encoded, with these exceptions: decimals given as text lose zeros at the
-    end of their fraction, spaces and leading zeros; a document `null` becomes a null; text of a document column
-    that was no JSON comes back as the JSON string it was written as; a document inside a nested value comes back
-    as an equal one without spaces; of a key that a map has twice the last value stays. All NaN are one NaN.
+    Values and types are those that were encoded, with these exceptions: decimals given as text lose zeros at
+    the end of their fraction, spaces and leading zeros; a document `null` becomes a null; text of a document
+    column that was no JSON comes back as the JSON string it was written as; a document inside a nested value
+    comes back as an equal one without spaces; of a key that a map has twice the last value stays. All NaN are
+    one NaN.
 
     Args:
         lines: Whole lines, of the rows of a page or of a chunk.

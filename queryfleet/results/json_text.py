@@ -319,7 +319,7 @@ def _list_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
 
 
 def _list_values(array: pa.Array, begins: Indices, ends: Indices) -> tuple[Bytes, Indices]:
-    """Return the values' texts, a comma after each, and where they lie, for value numbers from `begins` on."""
+    """Return the texts of the values in use, a comma after each; shift the bounds to count from the first."""
     used = begins < ends
     first, last = (int(begins[used].min()), int(ends[used].max())) if used.any() else (0, 0)
     begins -= np.where(used, first, begins)

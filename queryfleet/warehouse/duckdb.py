@@ -287,11 +287,14 @@ class DuckDBSession:
         except (duckdb.Error, OSError, pa.ArrowException) as error:
             raise self._failure(error) from error
         finally:
-            self._idle.set()
-            if self._closed:
-                self._release()
+            self._leave()
         if self._cancelled:
             raise QueryCancelledError("The query was cancelled.")
+
+    def _leave(self) -> None:
+        self._idle.set()
+        if self._closed:
+            self._release()
 
     def _failure(self, error: Exception) -> QueryCancelledError | WarehouseQueryError:
         import duckdb

@@ -106,13 +106,13 @@ def _plain_kinds():
         st.integers(-(10**8), 10**8).map(lambda day: day * 86_400_000),
         _viewed(pa.date64(), pa.int64()),
     )
-    for unit in _TICKS_PER_SECOND:
+    for unit, per_second in _TICKS_PER_SECOND.items():
         for zone in (None, "UTC", "Europe/Berlin"):
             kind = pa.timestamp(unit, zone)
             yield pa.field("c", kind), _instants(unit), _viewed(kind, pa.int64())
         yield pa.field("c", pa.duration(unit)), _INT64, _viewed(pa.duration(unit), pa.int64())
         kind, whole = (pa.time32(unit), pa.int32()) if unit in ("s", "ms") else (pa.time64(unit), pa.int64())
-        yield pa.field("c", kind), st.integers(0, 86_400 * _TICKS_PER_SECOND[unit] - 1), _viewed(kind, whole)
+        yield pa.field("c", kind), st.integers(0, 86_400 * per_second - 1), _viewed(kind, whole)
     small = st.integers(-(2**31), 2**31 - 1)
     yield plain(
         pa.month_day_nano_interval(), st.builds(lambda *parts: pa.MonthDayNano(parts), small, small, _INT64)
