@@ -12,7 +12,7 @@ thread hands each chunk to the loop and waits while too many are on their way; t
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import threading
 import uuid
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +31,7 @@ from queryfleet.results.chunking import ChunkBuilder, ChunkLimits
 from queryfleet.results.reader import delete_attempt
 from queryfleet.results.writer import ResultWriter
 from queryfleet.status.record import Failure
+from queryfleet.status.transitions import QueryStatus
 from queryfleet.warehouse.base import Statement
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from actors.messages import Assignment
+    from queryfleet.errors import JsonValue
     from queryfleet.model import ChunkRef, Column
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
@@ -58,12 +60,38 @@ log = structlog.get_logger()
 def failure_of(error: Exception) -> Failure:
     """Describe an error the way a client will read it; anything unexpected is logged and gets an incident number."""
     if isinstance(error, ServiceError):
-        return Failure(name=error.wire_name, message=error.message, status=error.status, details=error.details)
+        return Failure(
+            name=error.wire_name,
+            message=_storable_text(error.message),
+            status=error.status,
+            details={_storable_text(name): _storable(value) for name, value in error.details.items()},
+        )
     incident = uuid.uuid4().hex[:12]
     log.error("query.unexpected_error", incident=incident, exc_info=error)
     return Failure(
-        name=ServiceError.wire_name, message=f"Something unexpected went wrong (incident {incident}).", status=500
+        name=ServiceError.wire_name,
+        message=f"Something unexpected went wrong (incident {incident}).",
+        status=500,
     )
+
+
+def _storable_text(text: str) -> str:
+    # PostgreSQL keeps neither NUL characters nor halves of one, and a driver may quote them from the data.
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _storable(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            return _storable_text(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {_storable_text(name): _storable(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 class Execution:
@@ -116,25 +144,31 @@ class Execution:
         self._session_lock = threading.Lock()  # guards `_session` and `_stopped` together
         self._stopped = False  # someone wants this attempt to end: a person, or a newer attempt
         self._fenced = False
+        self._pulled = asyncio.Event()  # the last batch is here
+        self._ending = False  # the final write was sent: it may have been carried out, whatever came back
 
     async def run(self) -> Outcome:
         """Do everything and return how it ended; never raises, whatever happens."""
-        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._seal_aged())]
+        lease = asyncio.create_task(self._keep_lease())
+        try:
+            return await self._run()
+        finally:
+            await _stop(lease)
+
+    async def _run(self) -> Outcome:
+        sealing = asyncio.create_task(self._seal_aged())
         try:
             await self._loop.run_in_executor(self._executor, self._pull)
-            helpers[1].cancel()
+            self._pulled.set()
+            # Not cancelled: a chunk it is just closing would be lost.
+            await sealing
             await self._publish()
-        except (AttemptFencedError, QueryCancelledError):
-            return await self._end_refused()
         except Exception as error:  # noqa: BLE001 - the edge of the actor: whatever it was, the query must end
-            # A driver may report its own cancel in words we do not know; being stopped is then the reason.
-            return await (self._end_refused() if self._stopped else self._end_failed(error))
-        else:
-            return Outcome.READY
+            await _stop(sealing)
+            return await self._end(error)
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            sealing.cancel()
+        return Outcome.READY
 
     async def cancel(self) -> None:
         """Make the attempt end soon: the warehouse is told to stop. Idempotent."""
@@ -160,17 +194,14 @@ class Execution:
             try:
                 session.connect()
                 warehouse_query_id = session.submit(statement)
-                self._note(self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id))
+                self._note(
+                    self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id)
+                )
                 schema = session.schema()
                 self._columns = columns_of(schema)
-                self._note(
-                    self._statuses.record_fetching(
-                        query.query_uuid,
-                        query.attempt,
-                        columns=self._columns,
-                        arrow_schema=schema_to_bytes(schema),
-                    )
-                )
+                described = schema_to_bytes(schema)
+                # No page can be shown without these, so a database that is away is waited for.
+                self._heed(self._wait(self._insist(lambda: self._describe(described))))
                 encoder = Encoder(schema)
                 for batch in session.batches(max_rows=self._settings.batch_rows):
                     self._check_stopped()
@@ -200,6 +231,9 @@ class Execution:
         except StatusStoreError as error:
             self._log.warning("query.phase_not_recorded", reason=error.message)
             return
+        self._heed(lease)
+
+    def _heed(self, lease: Lease) -> None:
         if not lease.current:
             raise AttemptFencedError("Another attempt has this query.", queryUuid=self.assignment.query_uuid)
         if lease.cancel_requested:
@@ -207,12 +241,19 @@ class Execution:
 
     # On the event loop -----------------------------------------------------------------------------------------
 
+    async def _describe(self, arrow_schema: bytes) -> Lease:
+        query = self.assignment
+        return await self._statuses.record_fetching(
+            query.query_uuid, query.attempt, columns=self._columns, arrow_schema=arrow_schema
+        )
+
     async def _publish(self) -> None:
         query = self.assignment
         last = self._builder.seal()
         if last is None or last.ref.index > 0:
             await self._insist(lambda: self._statuses.record_finishing(query.query_uuid, query.attempt))
         finished = await self._writer.finish(last, columns=self._columns)
+        self._ending = True
         await self._insist(
             lambda: self._statuses.finish(
                 query.query_uuid,
@@ -245,13 +286,10 @@ class Execution:
 
     async def _seal_aged(self) -> None:
         pause = self._settings.chunk_age_seconds / 2
-        while True:
-            await asyncio.sleep(pause)
+        while not await _is_set(self._pulled, timeout_seconds=pause):
             aged = await asyncio.to_thread(self._builder.seal_aged)
             if aged is not None:
-                # What goes wrong here is kept by the writer and raised by its next `put` or `finish`.
-                with contextlib.suppress(ServiceError):
-                    await asyncio.shield(self._writer.put(aged))
+                await self._writer.put(aged)
 
     async def _keep_lease(self) -> None:
         query, seconds = self.assignment, self._settings.lease_seconds
@@ -267,6 +305,20 @@ class Execution:
             if not lease.current or lease.cancel_requested:
                 await self.cancel()
 
+    async def _end(self, error: Exception) -> Outcome:
+        if self._ending:
+            # The final write may have been carried out although no answer came: then nothing may be deleted.
+            try:
+                record = await self._statuses.load(self.assignment.query_uuid)
+            except StatusStoreError as unknown:
+                self._log.warning("query.end_unknown", reason=unknown.message)
+                return Outcome.FENCED
+            if record is not None and (record.status, record.attempt) == (QueryStatus.READY, self.assignment.attempt):
+                return Outcome.READY
+        refused = isinstance(error, AttemptFencedError | QueryCancelledError)
+        # A driver may report its own cancel in words we do not know; being stopped is then the reason.
+        return await (self._end_refused() if refused or self._stopped else self._end_failed(error))
+
     async def _end_refused(self) -> Outcome:
         """End an attempt that was stopped from outside: by a cancel, or because another one has the query."""
         query = self.assignment
@@ -275,8 +327,7 @@ class Execution:
             cancelled = not self._fenced and await self._insist(
                 lambda: self._statuses.confirm_cancel(query.query_uuid, query.attempt)
             )
-            if cancelled:
-                await self._statuses.forget_chunks(query.query_uuid, query.attempt)
+            await self._statuses.forget_chunks(query.query_uuid, query.attempt)
         except ServiceError as error:
             self._log.warning("query.cancel_not_confirmed", reason=error.message)
             cancelled = False
@@ -287,8 +338,12 @@ class Execution:
         query = self.assignment
         failure = failure_of(error)
         await self._clean_up()
-        ended = await self._insist(lambda: self._statuses.fail(query.query_uuid, query.attempt, failure))
-        await self._insist(lambda: self._statuses.forget_chunks(query.query_uuid, query.attempt))
+        try:
+            ended = await self._insist(lambda: self._statuses.fail(query.query_uuid, query.attempt, failure))
+            await self._insist(lambda: self._statuses.forget_chunks(query.query_uuid, query.attempt))
+        except StatusStoreError as lost:
+            self._log.warning("query.error_not_recorded", error_name=failure.name, reason=lost.message)
+            return Outcome.FENCED
         self._log.info("query.error", error_name=failure.name, recorded=ended)
         return Outcome.ERROR if ended else Outcome.FENCED
 
@@ -300,3 +355,16 @@ class Execution:
                 await delete_attempt(self._store, self.assignment.query_uuid, self.assignment.attempt)
         except (ServiceError, TimeoutError) as error:
             self._log.warning("query.clean_up_incomplete", reason=type(error).__name__)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _is_set(event: asyncio.Event, *, timeout_seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

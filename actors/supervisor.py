@@ -17,7 +17,9 @@ from ray.exceptions import ActorUnavailableError, RayError
 from actors.messages import Assignment, RunReport
 from actors.pool import ActorPool, awaitable
 from actors.services import database_url, open_status_store
-from queryfleet.errors import StatusStoreError
+from queryfleet.errors import ConfigurationError, StatusStoreError
+from queryfleet.limits import ProjectLimits
+from queryfleet.status.admission import ProjectShare, claim_order
 from queryfleet.status.changes import WORK_CHANNEL, ChangeListener
 from queryfleet.status.record import Failure
 
@@ -31,6 +33,7 @@ __all__ = ["Supervisor"]
 _SPEAK_SECONDS = 15.0
 _FORCE_CANCEL_SECONDS = 5.0  # after this long an actor that did not confirm a cancel is killed
 _REPEAT_CANCEL_SECONDS = 1.0
+_REMEMBER_SHARES_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -44,7 +47,7 @@ class Supervisor:
         self._cancels_sent: dict[tuple[str, int], float] = {}
         self._sweep_not_before = 0.0
         self._stopping = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._known_shares: dict[str, tuple[float, ProjectShare]] = {}
         self.pool = ActorPool(settings)
 
     async def run(self) -> None:
@@ -60,7 +63,10 @@ class Supervisor:
                 while not self._stopping.is_set():
                     await self._round()
                     await _first_of(
-                        notified, self.pool.changed, self._stopping, timeout_seconds=self._settings.sweep_seconds
+                        notified,
+                        self.pool.changed,
+                        self._stopping,
+                        timeout_seconds=self._settings.sweep_seconds,
                     )
         finally:
             await listener.close()
@@ -88,23 +94,46 @@ class Supervisor:
             await asyncio.sleep(0.2)
 
     async def _assign(self) -> None:
-        while (name := self.pool.lend()) is not None:
-            try:
-                record = await self._statuses.claim(name, lease_seconds=self._settings.lease_seconds)
-            except BaseException:
-                self.pool.give_back(name)
-                raise
+        self.pool.changed.clear()
+        if self.pool.idle_count == 0:
+            return
+        waiting = await self._statuses.waiting()
+        if not waiting:
+            return
+        shares = await self._shares({query.project_uuid for query in waiting})
+        running = await self._statuses.running()
+        for query in claim_order(waiting, running, shares, count=self.pool.idle_count):
+            await self._claim(query.query_uuid)
+
+    async def _claim(self, query_uuid: str) -> None:
+        name = self.pool.lend()
+        if name is None:
+            return
+        record = None
+        try:
+            record = await self._statuses.claim(
+                query_uuid, name, lease_seconds=self._settings.lease_seconds
+            )
+        finally:
             if record is None:
                 self.pool.give_back(name)
-                self.pool.changed.clear()
-                return
+        if record is not None:
             self._background(self._run(name, record))
-        self.pool.changed.clear()
+
+    async def _shares(self, project_uuids: set[str]) -> dict[str, ProjectShare]:
+        """Return what projects may use; remembered for a few seconds, since it is asked for at every claim."""
+        now = time.monotonic()
+        for project_uuid in project_uuids:
+            if self._known_shares.get(project_uuid, (0.0, None))[0] < now:
+                share = _share_of(await self._statuses.load_project(project_uuid) or {}, self._settings)
+                self._known_shares[project_uuid] = (now + _REMEMBER_SHARES_SECONDS, share)
+        return {project_uuid: share for project_uuid, (_, share) in self._known_shares.items()}
 
     async def _run(self, name: str, record: QueryRecord) -> None:
         bound = log.bind(query_uuid=record.query_uuid, attempt=record.attempt, actor=name)
         project = await self._project(record)
-        if project is None:
+        handle = self.pool.handle(name)
+        if project is None or handle is None:
             self.pool.give_back(name)
             return
         assignment = Assignment(
@@ -118,7 +147,7 @@ class Supervisor:
             project=project,
         )
         try:
-            report: RunReport = await awaitable(self.pool.handle(name).run.remote(assignment))  # type: ignore[union-attr]
+            report: RunReport = await awaitable(handle.run.remote(assignment))
         except ActorUnavailableError:
             # It may or may not be running: the lease decides.
             bound.warning("query.actor_unavailable")
@@ -135,11 +164,11 @@ class Supervisor:
         """Return the project's definition; None when the query could not be started and was dealt with."""
         try:
             project = await self._statuses.load_project(record.project_uuid)
+            if project is None:
+                failure = Failure(name="NotFoundError", message="The project is no longer there.", status=404)
+                await self._statuses.fail(record.query_uuid, record.attempt, failure)
         except StatusStoreError:
             return None  # the lease runs out and the query is tried again
-        if project is None:
-            failure = Failure(name="NotFoundError", message="The project is no longer there.", status=404)
-            await self._statuses.fail(record.query_uuid, record.attempt, failure)
         return project
 
     async def _follow(self, report: ActorReport) -> None:
@@ -162,7 +191,9 @@ class Supervisor:
         except StatusStoreError:
             return  # the lease runs out, and the sweep does it
         if status is not None:
-            log.warning("query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status)
+            log.warning(
+                "query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status
+            )
 
     async def _pass_cancels(self) -> None:
         now = time.monotonic()
@@ -178,25 +209,64 @@ class Supervisor:
 
     async def _force_cancel(self, row: dict[str, Any]) -> None:
         """Kill an actor that does not confirm a cancel, and end the query with a warning."""
-        self.pool.discard(row["actor_name"])
         warehouse_query_id = row["warehouse_query_id"] or "unknown"
         warning = (
             f"The warehouse did not confirm the cancel in {_FORCE_CANCEL_SECONDS:.0f} s; "
             f"its query {warehouse_query_id} may still be running."
         )
-        confirmed = await self._statuses.confirm_cancel(row["query_uuid"], row["attempt"], warning=warning)
+        try:
+            confirmed = await self._statuses.confirm_cancel(row["query_uuid"], row["attempt"], warning=warning)
+        except StatusStoreError:
+            return  # the next round does it
+        # Only now: the end of the actor would otherwise be taken for a loss, and end the query without the warning.
+        self.pool.discard(row["actor_name"])
         if confirmed:
-            log.warning("query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id)
+            log.warning(
+                "query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id
+            )
+
+    async def _end_overdue(self) -> None:
+        """End what has waited too long, and cancel what nobody polls."""
+        for row in await self._statuses.queue_overdue(queue_seconds=self._settings.queue_seconds_max):
+            failure = Failure(
+                name="TimeoutError",
+                message=f"The query waited more than {row['seconds']:g} s for a free actor; try again later.",
+                status=408,
+                details={"limit": "queue_seconds", "seconds": row["seconds"]},
+            )
+            if await self._statuses.fail(row["query_uuid"], None, failure):
+                log.warning("query.queue_timeout", query_uuid=row["query_uuid"])
+        for row in await self._statuses.abandoned():
+            await self._statuses.request_cancel(row["query_uuid"])
+            log.info("query.abandoned", query_uuid=row["query_uuid"], poll_ttl_seconds=row["poll_ttl_seconds"])
 
     async def _sweep(self) -> None:
         now = time.monotonic()
         if now >= self._sweep_not_before:
             for row in await self._statuses.expired_leases():
                 await self._lose(row["query_uuid"], row["attempt"], "its lease ran out")
+        await self._end_overdue()
+        await self._statuses.settle()
         self.pool.keep()
         if now - getattr(self, "_spoke_at", 0.0) >= _SPEAK_SECONDS:
             self._spoke_at = now
             self._background(self.pool.speak())
+
+
+def _share_of(definition: dict[str, Any], settings: Settings) -> ProjectShare:
+    try:
+        limits = ProjectLimits.of(definition, settings)
+    except ConfigurationError as error:
+        # Refused when the project was loaded; a definition of another release may still be here.
+        log.warning("supervisor.limits_ignored", reason=error.message)
+        return ProjectShare()
+    return ProjectShare(
+        weight=limits.weight,
+        running_max=limits.running,
+        running_per_user_max=limits.running_per_user,
+        connection=limits.connection,
+        running_per_connection_max=limits.running_per_connection,
+    )
 
 
 async def _first_of(*events: asyncio.Event, timeout_seconds: float) -> None:

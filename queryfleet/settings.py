@@ -8,9 +8,9 @@ cluster. Sizes are bytes and times are seconds, as the names say.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from queryfleet.errors import ConfigurationError
@@ -74,6 +74,40 @@ class Settings(BaseSettings):
         default=19, description="Scheduling niceness of query actors, so that polls go first."
     )
 
+    running_per_project_max: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Most queries of one project at once; 0: no limit. A project may set its own."
+    )
+    running_per_user_max: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Most queries of one user in a project at once; 0: no limit."
+    )
+    running_per_connection_max: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Most queries on one warehouse connection at once; 0: no limit."
+    )
+    queue_max: Annotated[int, Field(ge=1)] = Field(
+        default=2000, description="Most waiting queries of one project; one more is refused with 429."
+    )
+    queue_seconds_max: Annotated[float, Field(gt=0)] = Field(
+        default=3600.0, description="Longest wait for an actor; then the query ends in `error`."
+    )
+    connect_seconds_max: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="Longest login at a warehouse."
+    )
+    execute_seconds_max: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Longest time until a warehouse gives the first row; 0: no limit."
+    )
+    idle_seconds_max: Annotated[float, Field(ge=0)] = Field(
+        default=600.0, description="Longest pause between two batches of a warehouse; 0: no limit."
+    )
+    total_seconds_max: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Longest run of one attempt; 0: no limit."
+    )
+    result_rows_max: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Most rows of a result; 0: no limit. At the limit it is cut, and says so."
+    )
+    result_bytes_max: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Most bytes of a result's JSONL; 0: no limit. At the limit it is cut, and says so."
+    )
+
     attempts_max: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="How often a query is started, its actor having been lost, before it ends in `error`."
     )
@@ -116,6 +150,12 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return upper
 
+    @model_validator(mode="after")
+    def _default_page_fits(self) -> Self:
+        if self.page_size_default > self.page_size_max:
+            raise ValueError(f"{PREFIX}PAGE_SIZE_DEFAULT must not be larger than {PREFIX}PAGE_SIZE_MAX")
+        return self
+
 
 def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
     """Return the variables of `environ` that carry our prefix but name no setting, each with the nearest right name."""
@@ -139,5 +179,8 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # validated by the model itself
     except ValidationError as error:
         first = error.errors()[0]
-        variable = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigurationError(f"{variable}: {first['msg']}", variable=variable) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise ConfigurationError(reason) from None
+        variable = PREFIX + str(first["loc"][0]).upper()
+        raise ConfigurationError(f"{variable}: {reason}", variable=variable) from None

@@ -37,12 +37,12 @@ _INTRODUCTION: Final = f"""\
 
 <!-- Made by `python -m queryfleet.settings_reference`. Change the descriptions in queryfleet/settings.py. -->
 
-`queryfleet up` reads these variables once, when it starts, and hands them to every actor and replica. The same
-variables on another node are not looked at. Two things are looked up where the work is done, so set them on every
-node: the `${{NAME}}` variables of a project, and the usual AWS sources when no S3 key is given here.
+`queryfleet up` reads these variables once, when it starts, and hands them to every actor and replica. The
+same variables on another node are not looked at. Two things are looked up where the work is done, so set them
+on every node: the `${{NAME}}` variables of a project, and the usual AWS sources when no S3 key is given here.
 
-A wrong value stops the start; the message names the variable and never shows a secret. A variable that begins with
-`{PREFIX}` and names no setting gives a warning with the nearest right name.
+A wrong value stops the start; the message names the variable and never shows a secret. A variable that begins
+with `{PREFIX}` and names no setting gives a warning with the nearest right name.
 
 Sizes are bytes. Times are seconds unless the name says `MS`.
 """
@@ -64,11 +64,11 @@ These are not settings of the service.
 | Variable | Read by | Meaning |
 |---|---|---|
 | `QUERYFLEET_URL` | `sql`, `status`, `cancel` | Address of the service. |
-| `QUERYFLEET_TOKEN` | `sql`, `status`, `cancel`, `up` | Personal token. `up` takes it as the token of its own user instead of making one. |
+| `QUERYFLEET_TOKEN` | `sql`, `status`, `cancel`, `up` | Personal token. `up` makes one when it is not set. |
 | `QUERYFLEET_PROJECT` | `sql`, `status`, `cancel` | UUID of the project whose warehouse is asked. |
-| `QUERYFLEET_DATA_DIR` | every command | Folder of the local stack; `.queryfleet` when not set. `service.json` in it fills what is not given otherwise. |
+| `QUERYFLEET_DATA_DIR` | every command | Folder of the local stack; `.queryfleet` when not set. |
 | `RAY_ADDRESS` | `up`, `doctor` | A running Ray cluster to use; without it `up` starts one. |
-| `RAY_AUTH_MODE` | `up`, `doctor` | How Ray's own ports are protected; `disabled` when not set. See [security](architecture.md#security). |
+| `RAY_AUTH_MODE` | `up`, `doctor` | How Ray protects its ports; see [security](architecture.md#security). |
 """
 
 
@@ -112,7 +112,7 @@ def _default(name: str, field: FieldInfo) -> str:
     value: object = field.default
     match value:
         case None:
-            return "–"
+            return "not set"
         case bool():
             return f"`{str(value).lower()}`"
         case int() | float():

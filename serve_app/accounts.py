@@ -46,9 +46,10 @@ def token_of(header: str | None) -> str:
 def canonical_uuid(text: str) -> str | None:
     """Return a UUID in its usual spelling, or None when `text` is not one."""
     try:
-        return str(uuid.UUID(text)) if len(text) == 36 else None  # noqa: PLR2004 - length of the usual spelling
+        known = str(uuid.UUID(text))
     except ValueError:
         return None
+    return known if known == text.lower() else None  # other spellings are understood, and not accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from queryfleet import __version__
+from queryfleet.schemas.requests import SqlRequest
 from serve_app import docs, error_handlers
 from serve_app.routes import execute, health, results
 from serve_app.services import close_services, open_services
@@ -27,6 +28,9 @@ that page alone.
 
 Send `Authorization: ApiKey <token>` (or `Bearer <token>`) with every call except the health routes.
 """
+
+_BODIES = (SqlRequest,)  # read by hand, to bound their size, so FastAPI does not know them
+_TOKEN = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`ApiKey <token>`"}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -62,8 +66,11 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, servers=app.servers
         )
-        schemes = {"token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "ApiKey <token>"}}
-        schema.setdefault("components", {})["securitySchemes"] = schemes
+        components = schema["components"]
+        components["securitySchemes"] = {"token": _TOKEN}
+        for model in _BODIES:
+            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            components["schemas"] |= described.pop("$defs", {}) | {model.__name__: described}
         for path, methods in schema["paths"].items():
             if path.startswith("/api/v2/"):
                 for operation in methods.values():

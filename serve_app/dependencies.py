@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Request
@@ -55,7 +56,7 @@ async def read_body(request: Request, model: type[Model], *, bytes_max: int) -> 
         f"The body is larger than {bytes_max} bytes; the limit is QUERYFLEET_BODY_BYTES_MAX.", maxBytes=bytes_max
     )
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > bytes_max:
+    if declared.isdecimal() and int(declared) > bytes_max:
         raise too_large
     body = bytearray()
     async for part in request.stream():
@@ -69,14 +70,30 @@ async def read_body(request: Request, model: type[Model], *, bytes_max: int) -> 
 
 def _parse(body: bytes, model: type[Model]) -> Model:
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        reason = f"{error.msg} at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "not UTF-8 text"
+        reason = _reason(error)
         raise ParameterError(f"The body is not valid JSON: {reason}.", body={"message": reason}) from None
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise invalid_request(error.errors(include_url=False)) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"{error.msg} at line {error.lineno}"
+        case UnicodeDecodeError():
+            return "not UTF-8 text"
+        case RecursionError():
+            return "nested too deeply"
+        case _:
+            return str(error)[:_SHOWN_CHARACTERS]
 
 
 def invalid_request(problems: Sequence[Mapping[str, Any]]) -> InvalidRequestError:
@@ -86,8 +103,10 @@ def invalid_request(problems: Sequence[Mapping[str, Any]]) -> InvalidRequestErro
         path = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
         entry: dict[str, JsonValue] = {"message": _sentence(problem)}
         value = problem.get("input")
-        if isinstance(value, str | int | float | bool):
-            entry["value"] = value if not isinstance(value, str) else value[:_SHOWN_CHARACTERS]
+        if isinstance(value, str):
+            entry["value"] = value[:_SHOWN_CHARACTERS]
+        elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            entry["value"] = value
         fields[".".join(path) or "body"] = entry
     summary = "; ".join(f"{name}: {entry['message']}" for name, entry in fields.items() if isinstance(entry, dict))
     return InvalidRequestError(f"The request is not valid: {summary}.", **fields)

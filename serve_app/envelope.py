@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -19,6 +20,7 @@ _RETRY_AFTER_SECONDS = 2
 
 def iso(moment: datetime) -> str:
     """Return an aware time as the wire spells it: milliseconds and `Z`."""
+    moment = moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
@@ -37,20 +39,21 @@ def ok_with_rows(results: dict[str, Any], rows: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def error_response(error: ServiceError) -> Response:
-    """Wrap an error."""
+def error_response(error: ServiceError, *, status: int | None = None) -> Response:
+    """Wrap an error; `status` replaces the HTTP status of its class."""
+    status = error.status if status is None else status
     body = {
         "status": "error",
         "error": {
-            "statusCode": error.status,
+            "statusCode": status,
             "name": error.wire_name,
             "message": error.message,
             "data": error.details,
         },
     }
     headers = {}
-    if error.status in (429, 503):
+    if status in (429, 503):
         headers["Retry-After"] = str(error.details.get("retryAfterSeconds", _RETRY_AFTER_SECONDS))
-    if error.status == 401:  # noqa: PLR2004 - the HTTP status
+    if status == 401:  # noqa: PLR2004 - the HTTP status
         headers["WWW-Authenticate"] = "ApiKey"
-    return Response(_text(body), status_code=error.status, media_type="application/json", headers=headers)
+    return Response(_text(body), status_code=status, media_type="application/json", headers=headers)

@@ -48,9 +48,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 404:  # noqa: PLR2004 - the HTTP status
         return error_response(NotFoundError(f"There is no route {request.method} {request.url.path}."))
     wrapped = RequestError(f"{error.detail}: {request.method} {request.url.path}")
-    response = error_response(wrapped)
-    response.status_code = error.status_code
-    response.body = response.body.replace(b'"statusCode":400', f'"statusCode":{error.status_code}'.encode())
+    response = error_response(wrapped, status=error.status_code)
+    response.headers.update(error.headers or {})  # such as `Allow`
     return response
 
 

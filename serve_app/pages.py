@@ -121,13 +121,13 @@ class Pages:
 
     async def _ready(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
         expiry = record.results_expire_at
-        if expiry is not None and datetime.now(UTC) >= expiry:
+        if expiry is not None and (record.objects_deleted or datetime.now(UTC) >= expiry):
             raise ResultsExpiredError("The results of this query have expired; run it again.", expiredAt=iso(expiry))
         total = record.row_count
         last_page = -(-total // wanted.page_size)
-        if total > 0 and wanted.page > last_page:
+        if wanted.page > max(1, last_page):
             raise PaginationError(
-                f"page must be between 1 and {last_page}.", page=wanted.page, totalPageCount=last_page
+                f"page must be between 1 and {max(1, last_page)}.", page=wanted.page, totalPageCount=last_page
             )
         row_count = max(0, min(wanted.end_row, total) - wanted.first_row)
         rows, page_ms = await self._rows(record, wanted.first_row, row_count)
@@ -163,6 +163,8 @@ def _facts(record: QueryRecord) -> dict[str, Any]:
         "progress": {"rows": record.row_count, "bytes": record.byte_count, "chunks": record.chunk_count},
         "timings": record.timings.milliseconds(),
     }
+    if record.truncated:
+        facts["truncated"] = True
     if record.warehouse_query_id is not None:
         facts["warehouseQueryId"] = record.warehouse_query_id
     if record.warnings:

@@ -55,6 +55,8 @@ class Queries:
             raise NotFoundError("There is no such query.", queryUuid=query_uuid)
         if record.is_terminal:
             self._remember(record)
+        elif record.poll_ttl_seconds is not None:
+            await self._statuses.touch(record.query_uuid)
         return record
 
     def _remember(self, record: QueryRecord) -> None:
@@ -72,7 +74,9 @@ class Queries:
         if self._listener.watcher_count >= self._waiters_max:
             return record
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        with self._listener.watch(record.query_uuid) as changed:
+        # A query that waits for another one's result changes when that one does.
+        watched = {record.query_uuid, record.leader_uuid or record.query_uuid}
+        with self._listener.watch(*watched) as changed:
             while True:
                 changed.clear()
                 record = await self.load(
@@ -91,12 +95,12 @@ class Queries:
         """Return the chunks that hold these rows; those of an ended query come from memory after the first read."""
         if not record.is_terminal:
             return await self._statuses.chunks(
-                record.query_uuid, record.attempt, first_row=first_row, end_row=end_row
+                record.result_query_uuid, record.result_attempt, first_row=first_row, end_row=end_row
             )
         chunks = self._indexes.get(record.query_uuid)
         if chunks is None:
             chunks = await self._statuses.chunks(
-                record.query_uuid, record.attempt, first_row=0, end_row=max(1, record.row_count)
+                record.result_query_uuid, record.result_attempt, first_row=0, end_row=max(1, record.row_count)
             )
             self._remember_index(record.query_uuid, chunks)
         else:

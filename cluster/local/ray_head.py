@@ -91,6 +91,7 @@ class RayHead:
         ray = Path(sys.executable).with_name("ray")
         command = [
             str(ray), "start", "--head", "--block", "--disable-usage-stats", "--include-dashboard=false",
+            "--include-log-monitor=false", "--no-monitor",  # nobody follows worker logs, nothing scales one machine
             "--node-ip-address=127.0.0.1", f"--port={self._port}", f"--ray-client-server-port={self._client_port}",
             f"--metrics-export-port={rest[2]}", f"--object-store-memory={_OBJECT_STORE_BYTES}",
             f"--temp-dir={self._folder}", "--log-color=false",

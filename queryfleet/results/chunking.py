@@ -78,7 +78,12 @@ class ChunkBuilder:
     """
 
     def __init__(
-        self, query_uuid: str, attempt: int, limits: ChunkLimits, *, clock: Callable[[], float] = time.monotonic
+        self,
+        query_uuid: str,
+        attempt: int,
+        limits: ChunkLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._query_uuid = query_uuid
         self._attempt = attempt

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from queryfleet.results.arrays import fixed_values, string_array, taken
-from queryfleet.results.texts import BLOCK, Texts, cells, choices, from_strings, merged
+from queryfleet.results.texts import BLOCK, Texts, cells, from_strings, listed, merged, picked
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -185,7 +185,7 @@ def _printed_float_texts(array: pa.Array, values: npt.NDArray[np.floating], null
     if special.size:
         found = values[special]
         codes = np.where(np.isnan(found), 0, np.where(found > 0, 1, 2)).astype(np.int64)
-        texts = merged(texts, special, choices([b'"NaN"', b'"Infinity"', b'"-Infinity"'], codes))
+        texts = merged(texts, special, picked(listed([b'"NaN"', b'"Infinity"', b'"-Infinity"']), codes))
     return texts
 
 
@@ -370,7 +370,7 @@ def _general_decimal_texts(array: pa.Array, nulls: Mask | None) -> Texts:
         spelled = [
             _decimal_json(value).encode() for value in result.struct.field("text").gather(rows).to_list()
         ]
-        texts = merged(texts, rows, choices(spelled, np.arange(len(spelled))))
+        texts = merged(texts, rows, listed(spelled))
     return texts
 
 

@@ -18,7 +18,18 @@ from queryfleet.columns import LogicalType, logical_field, logical_type
 from queryfleet.errors import NotSupportedError
 from queryfleet.results import json_number, json_time
 from queryfleet.results.arrays import fixed_values, list_bounds, null_mask, string_array, taken
-from queryfleet.results.texts import BLOCK, Texts, assemble, cells, choices, from_strings, merged, text_array
+from queryfleet.results.json_string import escaped, rows_to_escape
+from queryfleet.results.texts import (
+    BLOCK,
+    Texts,
+    assemble,
+    cells,
+    from_strings,
+    listed,
+    merged,
+    picked,
+    text_array,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +45,6 @@ __all__ = ["column_texts", "json_texts", "line_gaps", "quoted"]
 
 _QUOTES = b'""'
 _DATE32_BYTES = 4
-_RARE = 8  # up to one row of so many is worth to be treated by itself
 
 
 def json_texts(array: pa.Array, field: pa.Field) -> pa.LargeStringArray:
@@ -107,11 +117,12 @@ def _boolean_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     import pyarrow as pa
 
     codes = fixed_values(array.cast(pa.uint8()), np.dtype(np.uint8), nulls).astype(np.int64)
-    return choices([b"false", b"true"], codes, nulls=nulls)
+    return picked(listed([b"false", b"true"]), codes, nulls=nulls)
 
 
 def _null_texts(array: pa.Array, *_: object) -> Texts:
-    return choices([b""], np.zeros(len(array), dtype=np.int64), nulls=np.ones(len(array), dtype=np.bool_))
+    codes, nulls = np.zeros(len(array), dtype=np.int64), np.ones(len(array), dtype=np.bool_)
+    return picked(listed([b""]), codes, nulls=nulls)
 
 
 def _integer_dtype(kind: pa.DataType) -> np.dtype[np.integer]:
@@ -174,14 +185,10 @@ def _dictionary_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> T
     inner = field.with_type(array.type.value_type)
     if len(values) > len(array) or values.null_count:
         return column_texts(array.dictionary_decode(), inner)
-    codes = fixed_values(indices.cast(pa.int64()), np.dtype(np.int64), nulls)
     if len(values) == 0:
-        return choices([b""], np.zeros(len(array), dtype=np.int64), nulls=nulls)
-    texts = column_texts(values, inner)
-    lengths = texts.lengths[codes]
-    if nulls is not None:
-        lengths[nulls] = 4 - len(texts.wrap)
-    return Texts(data=texts.data, starts=texts.starts[codes], lengths=lengths, wrap=texts.wrap, nulls=nulls)
+        return _null_texts(array)
+    codes = fixed_values(indices.cast(pa.int64()), np.dtype(np.int64), nulls)
+    return picked(column_texts(values, inner), codes, nulls=nulls)
 
 
 def _string_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts:
@@ -201,49 +208,12 @@ def _string_texts(array: pa.Array, field: pa.Field, nulls: Mask | None) -> Texts
 
 def _plain_string_texts(plain: pa.Array, nulls: Mask | None) -> Texts:
     texts = from_strings(plain, wrap=_QUOTES, nulls=nulls)
-    rows = _rows_to_escape(texts)
+    rows = rows_to_escape(texts)
     if rows.size == 0:
         return texts
-    if rows.size > len(texts) // _RARE:
-        return _escaped_texts(plain, nulls)
-    return merged(texts, rows, _escaped_texts(taken(plain, rows), None))
-
-
-def _region(texts: Texts) -> Bytes:
-    """Return the bytes of all texts and of what lies between them, for texts in the order of the rows."""
-    if len(texts) == 0:
-        return texts.data[:0]
-    return texts.data[int(texts.starts[0]) : int(texts.starts[-1]) + int(texts.lengths[-1])]
-
-
-def _rows_to_escape(texts: Texts) -> Indices:
-    """Find the rows with a quote, a backslash or a control character; all rows when they may be many."""
-    data = _region(texts)
-    special = data < ord(" ")
-    special |= data == ord('"')
-    special |= data == ord("\\")
-    count = np.count_nonzero(special)
-    if count == 0:
-        return np.zeros(0, dtype=np.int64)
-    if count > len(texts) // _RARE:
-        return np.arange(len(texts))
-    found = np.flatnonzero(special) + int(texts.starts[0])
-    rows = np.unique(np.searchsorted(texts.starts, found, side="right") - 1)
-    return rows if texts.nulls is None else rows[~texts.nulls[rows]]
-
-
-def _escaped_texts(array: pa.Array, nulls: Mask | None) -> Texts:
-    """Escape strings with the JSON writer of Polars: `{"":"text"}`, of which the text is a slice."""
-    import polars as pl
-
-    frame = pl.Series("", pl.from_arrow(array)).to_frame()
-    lines = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    texts = from_strings(string_array(lines))
-    before, after = len('{"":"'), len('"}')
-    lengths = texts.lengths - (before + after)
-    if nulls is not None:
-        lengths[nulls] = 4 - len(_QUOTES)
-    return Texts(data=texts.data, starts=texts.starts + before, lengths=lengths, wrap=_QUOTES, nulls=nulls)
+    if rows.size == len(texts):
+        return escaped(texts)
+    return merged(texts, rows, escaped(from_strings(taken(plain, rows), wrap=_QUOTES)))
 
 
 def _document_texts(array: pa.Array, nulls: Mask | None) -> Texts:
@@ -251,7 +221,7 @@ def _document_texts(array: pa.Array, nulls: Mask | None) -> Texts:
     import polars as pl
     import pyarrow.compute as pc
 
-    data = _region(from_strings(array))
+    data = from_strings(array).region()
     if ((data == ord("\n")) | (data == ord("\r"))).any():
         # Between tokens a line break means nothing, and within a string JSON does not allow it.
         for line_break in ("\n", "\r"):
@@ -262,7 +232,7 @@ def _document_texts(array: pa.Array, nulls: Mask | None) -> Texts:
     if rows.size:
         found = taken(array, rows).to_pylist()
         spelled = [text.encode() if _is_json(text) else quoted(text) for text in found]
-        texts = merged(texts, rows, choices(spelled, np.arange(len(spelled))))
+        texts = merged(texts, rows, listed(spelled))
     return texts
 
 
@@ -342,7 +312,7 @@ def _struct_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     kind = array.type
     fields = [kind.field(index) for index in range(kind.num_fields)]
     if not fields:
-        return choices([b""], np.zeros(len(array), dtype=np.int64), wrap=b"{}", nulls=nulls)
+        return picked(listed([b""], wrap=b"{}"), np.zeros(len(array), dtype=np.int64), nulls=nulls)
     children = [column_texts(child, field) for child, field in zip(array.flatten(), fields, strict=True)]
     data, offsets = assemble(children, line_gaps([field.name for field in fields], end=b""))
     lengths = np.diff(offsets)

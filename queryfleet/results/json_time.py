@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from queryfleet.results.texts import BLOCK, Texts, cells, choices, merged
+from queryfleet.results.texts import BLOCK, Texts, cells, listed, merged, picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ def _with_far_rows(texts: Texts, far: Indices | None, spell: Callable[[int], str
     if far is None:
         return texts
     values = [spell(row).encode() for row in far.tolist()]
-    return merged(texts, far, choices(values, np.arange(len(values)), wrap=_QUOTES))
+    return merged(texts, far, listed(values, wrap=_QUOTES))
 
 
 def date_texts(days: npt.NDArray[np.integer], nulls: Mask | None) -> Texts:
@@ -278,4 +278,4 @@ def span_texts(array: pa.Array, nulls: Mask | None) -> Texts:
     else:
         spans = [tuple(value) if value is not None else (0, 0, 0) for value in array.to_pylist()]
     values = [span_text(*span).encode() for span in spans]
-    return choices(values, np.arange(len(values)), wrap=_QUOTES, nulls=nulls)
+    return picked(listed(values, wrap=_QUOTES), np.arange(len(values)), nulls=nulls)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import ResultCorruptError
@@ -82,9 +83,7 @@ def pack_blocks(data: memoryview, row_starts: np.ndarray, first_row: int, block_
     if to_edge != 0:
         edges = np.concatenate((np.zeros(1, np.int64), edges))
     bounds = np.append(row_starts[edges], row_starts[row_count]).tolist()
-    entries = [
-        _ENTRY.pack(end - start, zlib.crc32(data[start:end])) for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    entries = [_ENTRY.pack(end - start, zlib.crc32(data[start:end])) for start, end in pairwise(bounds)]
     return _HEAD.pack(block_rows) + b"".join(entries)
 
 
@@ -94,19 +93,34 @@ def blocks_of(chunk: ChunkRef) -> list[Block]:
     Raises:
         ResultCorruptError: The index does not fit the chunk's length or row count.
     """
-    block_rows = _HEAD.unpack_from(chunk.blocks)[0]
+    block_rows, entries = _unpacked(chunk)
     blocks = []
     row, start = chunk.first_row, 0
-    last_row = chunk.first_row + chunk.row_count
-    for length, crc in _ENTRY.iter_unpack(chunk.blocks[_HEAD.size :]):
-        next_row = min(row - row % block_rows + block_rows, last_row)
+    end_row = chunk.first_row + chunk.row_count
+    for length, crc in entries:
+        next_row = min(row - row % block_rows + block_rows, end_row)
         blocks.append(
             Block(first_row=row, row_count=next_row - row, start=start, end=start + length, crc32=crc)
         )
         row, start = next_row, start + length
-    if row != last_row or start != chunk.byte_count:
-        raise ResultCorruptError("The index of a stored chunk does not fit the chunk.", key=chunk.key)
+    if row != end_row or start != chunk.byte_count:
+        raise _misfit(chunk)
     return blocks
+
+
+def _unpacked(chunk: ChunkRef) -> tuple[int, list[tuple[int, int]]]:
+    try:
+        block_rows: int = _HEAD.unpack_from(chunk.blocks)[0]
+        entries = [(length, crc) for length, crc in _ENTRY.iter_unpack(chunk.blocks[_HEAD.size :])]
+    except struct.error:
+        raise _misfit(chunk) from None
+    if block_rows == 0:
+        raise _misfit(chunk)
+    return block_rows, entries
+
+
+def _misfit(chunk: ChunkRef) -> ResultCorruptError:
+    return ResultCorruptError("The index of a stored chunk does not fit the chunk.", key=chunk.key)
 
 
 def page_slices(chunks: Sequence[ChunkRef], first_row: int, row_count: int) -> list[ChunkSlice]:
@@ -125,6 +139,8 @@ def page_slices(chunks: Sequence[ChunkRef], first_row: int, row_count: int) -> l
 
     Cost: O(blocks of the chunks that take part); reads no data.
     """
+    if row_count == 0:
+        return []
     end_row = first_row + row_count
     slices = []
     row = first_row

@@ -66,7 +66,10 @@ def render_rows(
     terms: list[pl.Expr] = []
     for index, field in enumerate(schema):
         raw, shown = _texts(batch.column(index), field, (rules or {}).get(field.name), timezone)
-        frame[f"r{index}"], frame[f"f{index}"] = pl.Series(pl.from_arrow(raw)), pl.Series(pl.from_arrow(shown))
+        frame[f"r{index}"], frame[f"f{index}"] = (
+            pl.Series(pl.from_arrow(raw)),
+            pl.Series(pl.from_arrow(shown)),
+        )
         opening = ("{" if index == 0 else "}},") + json.dumps(field.name, ensure_ascii=False)
         terms += [pl.lit(opening + ':{"value":{"raw":'), pl.col(f"r{index}")]
         terms += [pl.lit(',"formatted":'), pl.col(f"f{index}")]

@@ -45,12 +45,13 @@ __all__ = [
 ]
 
 BLOCK = 64  # bytes; the most that one scatter copies per row. Longer texts take several blocks.
+_PICKED_BYTES = 32  # the longest text that `picked` copies for every row
 _NULL = b"null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """One text per row. `cells`, `choices` and `from_strings` make it and see to padding and nulls."""
+    """One text per row. `cells`, `listed`, `picked` and `from_strings` make it and see to padding and nulls."""
 
     data: Bytes  # at least BLOCK bytes can be read from the beginning of every text
     starts: Indices  # where each row's text begins in `data`
@@ -64,6 +65,12 @@ class Texts:
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.starts)
+
+    def region(self) -> Bytes:
+        """Return the bytes of all texts and of what lies between them, for texts that lie in row order."""
+        if len(self) == 0:
+            return self.data[:0]
+        return self.data[int(self.starts[0]) : int(self.starts[-1]) + int(self.lengths[-1])]
 
 
 def windows(buffer: Bytes, width: int) -> npt.NDArray[np.void]:
@@ -99,17 +106,30 @@ def cells(
     return Texts(data=data, starts=starts, lengths=lengths, wrap=wrap, nulls=nulls, cell_bytes=width)
 
 
-def choices(
-    values: Sequence[bytes], codes: Indices, *, wrap: bytes = b"", nulls: Mask | None = None
-) -> Texts:
-    """Say row by row which of a few texts it has: `values[codes[row]]`."""
-    sizes = np.array([len(value) for value in values], dtype=np.int64)
-    begins = np.cumsum(sizes) - sizes
+def listed(values: Sequence[bytes], *, wrap: bytes = b"") -> Texts:
+    """Return one row per value."""
+    lengths = np.array([len(value) for value in values], dtype=np.int64)
     data = np.frombuffer(b"".join(values) + bytes(BLOCK), dtype=np.uint8)
-    lengths = sizes[codes]
+    return Texts(data=data, starts=np.cumsum(lengths) - lengths, lengths=lengths, wrap=wrap)
+
+
+def picked(texts: Texts, codes: Indices, *, nulls: Mask | None = None) -> Texts:
+    """Return row `codes[row]` of `texts` in every row, or null; codes of null rows must be valid too."""
+    lengths = texts.lengths[codes]
     if nulls is not None:
-        lengths[nulls] = len(_NULL) - len(wrap)
-    return Texts(data=data, starts=begins[codes], lengths=lengths, wrap=wrap, nulls=nulls)
+        lengths[nulls] = len(_NULL) - len(texts.wrap)
+    width = -(-int(texts.lengths.max(initial=1)) // 8) * 8
+    if width > _PICKED_BYTES:
+        return Texts(
+            data=texts.data, starts=texts.starts[codes], lengths=lengths, wrap=texts.wrap, nulls=nulls
+        )
+    # Copies of the few texts, side by side, save looking each of them up when they are written.
+    table = windows(texts.data, width)[texts.starts]
+    rows = np.empty(len(codes) + BLOCK // width + 1, dtype=table.dtype)
+    np.take(table, codes, out=rows[: len(codes)], mode="clip")
+    starts = np.arange(len(codes), dtype=np.int64) * width
+    data = rows.view(np.uint8)
+    return Texts(data=data, starts=starts, lengths=lengths, wrap=texts.wrap, nulls=nulls, cell_bytes=width)
 
 
 def from_strings(array: pa.Array, *, wrap: bytes = b"", nulls: Mask | None = None) -> Texts:
@@ -124,10 +144,13 @@ def from_strings(array: pa.Array, *, wrap: bytes = b"", nulls: Mask | None = Non
         offsets = raw.astype(np.int64)
     data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
     first, last = int(offsets[0]), int(offsets[-1])
-    if last + BLOCK > data.size:
+    offsets -= first
+    if last + BLOCK <= data.size:
+        data = data[first : last + BLOCK]  # only what these rows need: others may share the buffer
+    else:
         padded = np.empty(last - first + BLOCK, dtype=np.uint8)
         padded[: last - first] = data[first:last]
-        data, offsets = padded, offsets - first
+        data = padded
     lengths = np.diff(offsets)
     if nulls is not None:
         lengths[nulls] = len(_NULL) - len(wrap)
@@ -156,6 +179,8 @@ def assemble(columns: Sequence[Texts], gaps: Sequence[bytes]) -> tuple[Bytes, In
 
     Cost: about 8 ns per value, plus the copy of the bytes.
     """
+    import pyarrow as pa
+
     count = len(columns[0])
     constants = _constants(columns, gaps)
     head, tail = constants[0], constants[-1]
@@ -165,7 +190,8 @@ def assemble(columns: Sequence[Texts], gaps: Sequence[bytes]) -> tuple[Bytes, In
         totals += column.lengths
     offsets = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(totals, out=offsets[1:])
-    out = np.empty(int(offsets[-1]) + len(tail) + 2 * BLOCK, dtype=np.uint8)
+    # From Arrow's memory pool, which keeps pages for the next batch; fresh ones cost more than writing to them.
+    out = np.frombuffer(pa.allocate_buffer(int(offsets[-1]) + len(tail) + 2 * BLOCK), dtype=np.uint8)
     if count == 0:
         return out, offsets
     out[: len(head)] = np.frombuffer(head, dtype=np.uint8)

@@ -13,11 +13,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from queryfleet.errors import InternalError
 from queryfleet.results.chunking import manifest_key
 from queryfleet.results.manifest import manifest_document
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from queryfleet.model import ChunkRef, Column
     from queryfleet.results.chunking import SealedChunk
@@ -66,7 +67,7 @@ class ResultWriter:
         self._durable: set[int] = set()
         self._committed = 0
         self._committing = asyncio.Lock()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
 
     async def put(self, chunk: SealedChunk) -> None:
         """Take one chunk, waiting for room; raises what an earlier upload or commit failed with."""
@@ -74,23 +75,24 @@ class ResultWriter:
         if self._failure is not None:
             self._room.release()
             raise self._failure
-        task = asyncio.create_task(self._upload(chunk, last=False))
+        self._refs[chunk.ref.index] = chunk.ref
+        self._start(self._upload(chunk))
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._uploads.add(task)
         task.add_done_callback(self._uploads.discard)
+        return task
 
-    async def _upload(self, chunk: SealedChunk, *, last: bool) -> None:
+    async def _upload(self, chunk: SealedChunk) -> None:
         try:
-            self._refs[chunk.ref.index] = chunk.ref
             await self._store.put(chunk.ref.key, chunk.data)
             self._durable.add(chunk.ref.index)
-            if not last:
-                await self._commit_durable()
-        except BaseException as error:
+            await self._commit_durable()
+        except Exception as error:  # noqa: BLE001 - kept, and raised by the next `put` or by `finish`
             self._failure = self._failure or error
-            raise
         finally:
-            if not last:
-                self._room.release()
+            self._room.release()
 
     async def _commit_durable(self) -> None:
         async with self._committing:
@@ -116,10 +118,10 @@ class ResultWriter:
             query_uuid=self._query_uuid, attempt=self._attempt, columns=columns, chunks=refs
         )
         key = manifest_key(self._query_uuid, self._attempt)
-        puts = [self._store.put(key, json.dumps(document, separators=(",", ":")).encode())]
+        objects = {key: json.dumps(document, separators=(",", ":")).encode()}
         if last is not None:
-            puts.append(self._upload(last, last=True))
-        await asyncio.gather(*puts)
+            objects[last.ref.key] = last.data
+        await asyncio.gather(*(self._start(self._store.put(key, data)) for key, data in objects.items()))
         return FinishedResult(
             uncommitted=(last.ref,) if last is not None else (),
             row_count=sum(ref.row_count for ref in refs),
@@ -133,7 +135,11 @@ class ResultWriter:
             raise self._failure
 
     async def abandon(self) -> None:
-        """Stop all uploads and wait until none is under way. Objects already written stay; see `delete_attempt`."""
+        """Stop all uploads and wait until none is under way; nothing can be put any more.
+
+        Objects already written stay; see `delete_attempt`.
+        """
+        self._failure = self._failure or InternalError("The result was abandoned.")
         for task in list(self._uploads):
             task.cancel()
         await asyncio.gather(*list(self._uploads), return_exceptions=True)

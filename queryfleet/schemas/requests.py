@@ -65,6 +65,13 @@ class SqlRequest(BaseModel):
     pivotConfiguration: dict[str, Any] | None = Field(  # noqa: N815 - the wire's spelling
         default=None, description="Pivoting of the result; not available yet, must be absent."
     )
+    pollTtl: float | None = Field(  # noqa: N815 - the wire's spelling
+        default=None,
+        ge=1,
+        le=86_400,
+        strict=False,
+        description="Cancel the query when nobody polls it for this many seconds. Absent: it runs to its end.",
+    )
     waitMs: int | None = Field(  # noqa: N815 - the wire's spelling
         default=None, ge=0, description="As the query parameter of the same name, which wins."
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CancelAnswer", "ErrorAnswer", "ExecuteAnswer", "HealthAnswer", "PollAnswer"]
+__all__ = ["CancelAnswer", "ErrorAnswer", "ExecuteAnswer", "HealthAnswer", "LivenessAnswer", "PollAnswer", "ReadinessAnswer"]
 
 _UUID = "5a1e7c1e-7f0e-4b39-9d0a-0c6a2c1d9b11"
 
@@ -254,3 +254,37 @@ class HealthAnswer(_Wire):
     )
     status: Literal["ok"]
     results: HealthResults
+
+
+class LivenessResults(_Wire):
+    """Whether the process lives."""
+
+    alive: bool
+
+
+class LivenessAnswer(_Wire):
+    """The process lives."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [{"status": "ok", "results": {"alive": True}}]}
+    )
+    status: Literal["ok"]
+    results: LivenessResults
+
+
+class ReadinessResults(_Wire):
+    """Whether a query can be answered."""
+
+    ready: bool
+    schemaVersion: str = Field(description="Of the database.")  # noqa: N815
+
+
+class ReadinessAnswer(_Wire):
+    """Every part answers."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"status": "ok", "results": {"ready": True, "schemaVersion": "0001"}}]},
+    )
+    status: Literal["ok"]
+    results: ReadinessResults

@@ -58,17 +58,19 @@ class ChangeListener:
         return sum(len(events) for events in self._watchers.values())
 
     @contextlib.contextmanager
-    def watch(self, payload: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each change of `payload`; the watcher clears it."""
+    def watch(self, *payloads: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set at each change of one of `payloads`; the watcher clears it."""
         event = asyncio.Event()
-        self._watchers.setdefault(payload, set()).add(event)
+        for payload in payloads:
+            self._watchers.setdefault(payload, set()).add(event)
         try:
             yield event
         finally:
-            events = self._watchers[payload]
-            events.discard(event)
-            if not events:
-                del self._watchers[payload]
+            for payload in payloads:
+                events = self._watchers[payload]
+                events.discard(event)
+                if not events:
+                    del self._watchers[payload]
 
     @contextlib.contextmanager
     def watch_all(self) -> Iterator[asyncio.Event]:

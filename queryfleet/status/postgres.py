@@ -15,19 +15,29 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, StatusStoreError
-from queryfleet.model import ChunkRef, Column, ColumnType
-from queryfleet.status.record import Acceptance, Failure, Lease, QueryRecord, Timings
-from queryfleet.status.transitions import Phase, QueryStatus
+from queryfleet.errors import (
+    AttemptFencedError,
+    ConflictError,
+    NotFoundError,
+    StatusStoreError,
+    TooManyRequestsError,
+)
+from queryfleet.status.admission import Slot, Waiting
+from queryfleet.status.record import Acceptance, Lease
+from queryfleet.status.rows import Row, chunk_of, chunk_values, history_values, new_values, record_of
+from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
 
-    from queryfleet.status.record import NewQuery
+    from queryfleet.model import ChunkRef, Column
+    from queryfleet.status.record import Failure, HistoryFilter, NewQuery, QueryRecord
 
 __all__ = ["PostgresStatusStore", "load_statements"]
 
-Row = dict[str, Any]
+_ACCEPT_TRIES = 5  # a query to wait for may end between two looks
+_QUEUE_FULL_SECONDS = 5
 
 
 def load_statements() -> dict[str, bytes]:
@@ -103,26 +113,39 @@ class PostgresStatusStore:
     async def accept(self, query: NewQuery) -> Acceptance:
         """Commit a new query; it is durable on return.
 
+        A query that may share takes the rows of the newest ready query with its cache key; if there are none but one
+        is about to have them, it waits for that one; otherwise it will run, and others may wait for it.
+
         Raises:
             ConflictError: The idempotency key was used for another request.
             NotFoundError: There is no such project.
+            TooManyRequestsError: Too many queries of the project wait already.
         """
-        values = {
-            "query_uuid": query.query_uuid,
-            "project_uuid": query.project_uuid,
-            "user_uuid": query.user_uuid,
-            "context": query.context,
-            "sql": query.sql,
-            "row_limit": query.row_limit,
-            "idempotency_key": query.idempotency_key,
-            "request_hash": query.request_hash,
-        }
+        values = new_values(query)
+        shares = query.cache_key is not None and query.use_cache
         try:
-            row = await self._row("accept", **values)
+            for _ in range(_ACCEPT_TRIES):
+                if shares and await self._row("accept_hit", **values) is not None:
+                    return Acceptance(query_uuid=query.query_uuid, created=True, cache_hit=True)
+                if await self._row("accept", **values, is_leader=shares) is not None:
+                    return Acceptance(query_uuid=query.query_uuid, created=True)
+                if shares and await self._row("accept_follower", **values) is not None:
+                    return Acceptance(query_uuid=query.query_uuid, created=True)
+                if not shares:
+                    break
         except psycopg.errors.ForeignKeyViolation:
             raise NotFoundError("There is no such project.", projectUuid=query.project_uuid) from None
-        if row is not None:
-            return Acceptance(query_uuid=row["query_uuid"], created=True)
+        except psycopg.errors.UniqueViolation:
+            return await self._accepted_before(query, values)
+        if query.idempotency_key is not None and await self._row("find_idempotent", **values) is not None:
+            return await self._accepted_before(query, values)
+        raise TooManyRequestsError(
+            f"{query.queue_max} queries of this project are waiting already; try again later.",
+            queueMax=query.queue_max,
+            retryAfterSeconds=_QUEUE_FULL_SECONDS,
+        )
+
+    async def _accepted_before(self, query: NewQuery, values: Row) -> Acceptance:
         earlier = await self._row("find_idempotent", **values)
         if earlier is None or bytes(earlier["request_hash"]) != query.request_hash:
             raise ConflictError(
@@ -134,25 +157,34 @@ class PostgresStatusStore:
     async def load(self, query_uuid: str) -> QueryRecord | None:
         """Return one query, or None. Cost: one primary-key read."""
         row = await self._row("load", query_uuid=query_uuid)
-        return _record(row) if row else None
+        return record_of(row) if row else None
 
     async def chunks(self, query_uuid: str, attempt: int, *, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
         """Return the committed chunks that hold rows `first_row` up to, not including, `end_row`, in order."""
         rows = await self._rows("chunks", query_uuid=query_uuid, attempt=attempt, first_row=first_row, end_row=end_row)
-        return tuple(_chunk(row) for row in rows)
+        return tuple(chunk_of(row) for row in rows)
+
+    async def touch(self, query_uuid: str) -> None:
+        """Note that somebody polled a query that is cancelled when nobody does."""
+        await self._rows("touch", query_uuid=query_uuid)
 
     async def queue_position(self, query_uuid: str) -> int | None:
-        """Return the place of a pending query in the queue, from 1; None when it is not pending."""
+        """Return the place of a waiting query in the queue, from 1; None when it does not wait for an actor."""
         row = await self._row("queue_position", query_uuid=query_uuid)
-        record = await self.load(query_uuid)
-        if row is None or record is None or record.status is not QueryStatus.PENDING:
-            return None
-        return int(row["position"])
+        return int(row["position"]) if row else None
 
-    async def claim(self, actor_name: str, *, lease_seconds: float) -> QueryRecord | None:
-        """Give the next pending query to `actor_name` under a new attempt; None when nothing waits."""
-        row = await self._row("claim", actor_name=actor_name, lease_seconds=lease_seconds)
-        return _record(row) if row else None
+    async def waiting(self, *, per_user: int = 50) -> list[Waiting]:
+        """Return the queries that could run next: of each user in each project the oldest `per_user`."""
+        return [Waiting(**row) for row in await self._rows("waiting", per_user=per_user)]
+
+    async def running(self) -> list[Slot]:
+        """Return whose queries run now."""
+        return [Slot(**row) for row in await self._rows("running")]
+
+    async def claim(self, query_uuid: str, actor_name: str, *, lease_seconds: float) -> QueryRecord | None:
+        """Give one pending query to `actor_name` under a new attempt; None when it is not pending any more."""
+        row = await self._row("claim", query_uuid=query_uuid, actor_name=actor_name, lease_seconds=lease_seconds)
+        return record_of(row) if row else None
 
     async def renew(self, query_uuid: str, attempt: int, *, lease_seconds: float) -> Lease:
         """Extend a lease and learn whether a cancel was asked for."""
@@ -193,7 +225,7 @@ class PostgresStatusStore:
     async def _commit_chunk(
         self, connection: psycopg.AsyncConnection[Row], query_uuid: str, attempt: int, chunk: ChunkRef
     ) -> None:
-        values = _chunk_values(chunk) | {"query_uuid": query_uuid, "attempt": attempt}
+        values = chunk_values(chunk) | {"query_uuid": query_uuid, "attempt": attempt}
         cursor = await connection.execute(self._statements["commit_chunk"], values)
         if await cursor.fetchone() is None:
             # A repeat after a lost answer: the chunk may be there already, and that is success.
@@ -211,6 +243,8 @@ class PostgresStatusStore:
         byte_count: int,
         chunk_count: int,
         ttl_seconds: float,
+        truncated: bool = False,
+        warnings: Sequence[str] = (),
     ) -> None:
         """Publish the last chunks and make the query ready, both or neither.
 
@@ -222,6 +256,8 @@ class PostgresStatusStore:
             byte_count: Likewise.
             chunk_count: Likewise.
             ttl_seconds: How long the result is kept.
+            truncated: A limit cut the result short.
+            warnings: What the reader of the result should know.
 
         Raises:
             AttemptFencedError: The attempt is not current, a cancel was asked for, or the totals do not agree.
@@ -238,6 +274,8 @@ class PostgresStatusStore:
                     "byte_count": byte_count,
                     "chunk_count": chunk_count,
                     "ttl_seconds": ttl_seconds,
+                    "truncated": truncated,
+                    "warnings": Jsonb(list(warnings)),
                 },
             )
             if await cursor.fetchone() is None:
@@ -245,6 +283,7 @@ class PostgresStatusStore:
                 row = await cursor.fetchone()
                 if row is None or row["attempt"] != attempt or row["status"] != QueryStatus.READY:
                     raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
+            await connection.execute(self._statements["settle_followers"], {"query_uuid": query_uuid})
 
     async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:
         """End a query in `error`; False when it was not this attempt's to end."""
@@ -257,16 +296,20 @@ class PostgresStatusStore:
             error_status=failure.status,
             error_details=Jsonb(failure.details),
         )
+        await self._rows("settle_followers", query_uuid=query_uuid)
         return row is not None
 
     async def request_cancel(self, query_uuid: str) -> QueryRecord | None:
         """Ask for a cancel and return the query as it is then; None when it had ended before."""
         row = await self._row("request_cancel", query_uuid=query_uuid)
-        return _record(row) if row else None
+        if row is not None and row["status"] == QueryStatus.CANCELLED:
+            await self._rows("promote_follower", query_uuid=query_uuid)
+        return record_of(row) if row else None
 
     async def confirm_cancel(self, query_uuid: str, attempt: int, *, warning: str | None = None) -> bool:
         """End a query as cancelled; False when it was not this attempt's to end."""
         row = await self._row("confirm_cancel", query_uuid=query_uuid, attempt=attempt, warning=warning)
+        await self._rows("promote_follower", query_uuid=query_uuid)
         return row is not None
 
     async def forget_chunks(self, query_uuid: str, attempt: int) -> None:
@@ -291,11 +334,59 @@ class PostgresStatusStore:
             error_name="UnexpectedServerError",
             error_message=f"The query was started {attempt} times and lost each time: {reason}",
         )
-        return QueryStatus(row["status"]) if row else None
+        status = QueryStatus(row["status"]) if row else None
+        if status is QueryStatus.ERROR:
+            await self._rows("settle_followers", query_uuid=query_uuid)
+        elif status is QueryStatus.CANCELLED:
+            await self._rows("promote_follower", query_uuid=query_uuid)
+        return status
 
-    async def pending_count(self) -> int:
-        """Return how many queries wait."""
-        row = await self._row("pending_count")
+    async def settle(self) -> None:
+        """Deal with queries whose leader has ended without them: a repair for what a crash left between two steps."""
+        await self._rows("settle_followers", query_uuid=None)
+        await self._rows("promote_follower", query_uuid=None)
+
+    async def queue_overdue(self, *, queue_seconds: float) -> list[Row]:
+        """Return `query_uuid` and `seconds` of queries that waited longer than their project allows."""
+        return await self._rows("queue_overdue", queue_seconds=queue_seconds)
+
+    async def abandoned(self) -> list[Row]:
+        """Return `query_uuid` and `poll_ttl_seconds` of queries that nobody polls although they asked for it."""
+        return await self._rows("abandoned")
+
+    async def queue_depth(self) -> Row:
+        """Return `pending`, `running` and `oldest_seconds`, the wait of the query that has waited longest."""
+        row = await self._row("queue_depth")
+        return row or {"pending": 0, "running": 0, "oldest_seconds": 0.0}
+
+    # Clean-up and history --------------------------------------------------------------------------------------
+
+    async def expired_results(self, *, now: datetime, count: int) -> list[Row]:
+        """Return `query_uuid` and `attempt` of at most `count` results that have expired and are still stored."""
+        return await self._rows("expired_results", now=now, count=count)
+
+    async def mark_deleted(self, query_uuid: str) -> None:
+        """Note that the objects of a result are gone."""
+        await self._rows("mark_deleted", query_uuid=query_uuid)
+
+    async def live_attempts(self, query_uuids: Sequence[str]) -> set[tuple[str, int]]:
+        """Return which attempts of these queries have objects that must stay."""
+        rows = await self._rows("live_attempts", query_uuids=list(query_uuids))
+        return {(row["query_uuid"], row["attempt"]) for row in rows}
+
+    async def forget_history(self, *, before: datetime, count: int) -> int:
+        """Drop at most `count` queries that ended before that time and whose rows are gone; returns how many."""
+        return len(await self._rows("forget_history", before=before, count=count))
+
+    async def history(self, wanted: HistoryFilter, *, count: int, skip: int, sql_characters: int) -> list[Row]:
+        """Return at most `count` queries, newest first, after skipping some; SQL is cut to `sql_characters`."""
+        return await self._rows(
+            "history", **history_values(wanted), count=count, skip=skip, sql_characters=sql_characters
+        )
+
+    async def history_count(self, wanted: HistoryFilter) -> int:
+        """Return how many queries the filter lets through."""
+        row = await self._row("history_count", **history_values(wanted))
         return int(row["n"]) if row else 0
 
     # Projects and tokens ---------------------------------------------------------------------------------------
@@ -333,71 +424,3 @@ class PostgresStatusStore:
     async def load_token(self, token_hash: bytes) -> Row | None:
         """Return `token_uuid`, `user_uuid`, `name` and `roles` of a valid token, or None."""
         return await self._row("load_token", token_hash=token_hash)
-
-
-def _record(row: Row) -> QueryRecord:
-    failure = None
-    if row["error_name"] is not None:
-        failure = Failure(
-            name=row["error_name"],
-            message=row["error_message"],
-            status=row["error_status"],
-            details=row["error_details"] or {},
-        )
-    columns = row["columns"]
-    return QueryRecord(
-        query_uuid=str(row["query_uuid"]),
-        project_uuid=str(row["project_uuid"]),
-        user_uuid=str(row["user_uuid"]),
-        context=row["context"],
-        sql=row["sql"],
-        row_limit=row["row_limit"],
-        status=QueryStatus(row["status"]),
-        phase=Phase(row["phase"]),
-        attempt=row["attempt"],
-        actor_name=row["actor_name"],
-        cancel_requested=row["cancel_requested_at"] is not None,
-        warehouse_query_id=row["warehouse_query_id"],
-        columns=tuple(Column(reference=c["reference"], type=ColumnType(c["type"])) for c in columns)
-        if columns is not None
-        else None,
-        arrow_schema=bytes(row["arrow_schema"]) if row["arrow_schema"] is not None else None,
-        row_count=row["row_count"],
-        byte_count=row["byte_count"],
-        chunk_count=row["chunk_count"],
-        failure=failure,
-        warnings=tuple(row["warnings"]),
-        timings=Timings(
-            created_at=row["created_at"],
-            claimed_at=row["claimed_at"],
-            executing_at=row["executing_at"],
-            fetching_at=row["fetching_at"],
-            finishing_at=row["finishing_at"],
-            ended_at=row["ended_at"],
-        ),
-        results_expire_at=row["results_expire_at"],
-    )
-
-
-def _chunk(row: Row) -> ChunkRef:
-    return ChunkRef(
-        index=row["chunk_index"],
-        key=row["object_key"],
-        first_row=row["first_row"],
-        row_count=row["row_count"],
-        byte_count=row["byte_count"],
-        crc32=row["crc32"],
-        blocks=bytes(row["blocks"]),
-    )
-
-
-def _chunk_values(chunk: ChunkRef) -> dict[str, object]:
-    return {
-        "chunk_index": chunk.index,
-        "object_key": chunk.key,
-        "first_row": chunk.first_row,
-        "row_count": chunk.row_count,
-        "byte_count": chunk.byte_count,
-        "crc32": chunk.crc32,
-        "blocks": chunk.blocks,
-    }

@@ -1,11 +1,45 @@
 -- Every statement the status store runs. `-- name:` begins one; the comment below it says what it is for.
 
 -- name: accept
--- Store a new query; no row comes back when the idempotency key was used before.
-insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash)
-values (%(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s,
-        %(idempotency_key)s, %(request_hash)s)
-on conflict (project_uuid, user_uuid, idempotency_key) where idempotency_key is not null do nothing
+-- Store a new query. No row: its project has too many waiting, or another query with its cache key runs already.
+insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
+                   cache_key, is_leader, poll_ttl_seconds, polled_at)
+select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
+       %(request_hash)s, %(cache_key)s, %(is_leader)s, %(poll_ttl_seconds)s, now()
+where (select count(*) from query
+       where status = 'pending' and project_uuid = %(project_uuid)s and leader_uuid is null) < %(queue_max)s
+on conflict (cache_key) where is_leader and status in ('pending', 'running') do nothing
+returning query_uuid::text;
+
+-- name: accept_hit
+-- Store a query whose rows are there already: those of the newest ready query with its cache key.
+insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
+                   cache_key, status, phase, cache_hit, attempt, result_query_uuid, result_attempt,
+                   columns, arrow_schema, row_count, byte_count, chunk_count, truncated, warnings,
+                   results_created_at, results_expire_at, ended_at)
+select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
+       %(request_hash)s, %(cache_key)s, 'ready', 'finishing', true, 0,
+       coalesce(result_query_uuid, query_uuid), coalesce(result_attempt, attempt),
+       columns, arrow_schema, row_count, byte_count, chunk_count, truncated, warnings,
+       results_created_at, results_expire_at, clock_timestamp()
+from query
+where cache_key = %(cache_key)s and status = 'ready' and objects_deleted_at is null
+  and results_expire_at > now() + make_interval(secs => %(margin_seconds)s)
+order by results_created_at desc
+limit 1
+returning query_uuid::text;
+
+-- name: accept_follower
+-- Store a query that takes the result of one that is running. No row: that one has ended meanwhile.
+with leader as (
+  select query_uuid from query
+  where cache_key = %(cache_key)s and is_leader and status in ('pending', 'running')
+  for share)
+insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
+                   cache_key, leader_uuid, poll_ttl_seconds, polled_at)
+select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
+       %(request_hash)s, %(cache_key)s, leader.query_uuid, %(poll_ttl_seconds)s, now()
+from leader
 returning query_uuid::text;
 
 -- name: find_idempotent
@@ -14,8 +48,21 @@ select query_uuid::text, request_hash from query
 where project_uuid = %(project_uuid)s and user_uuid = %(user_uuid)s and idempotency_key = %(idempotency_key)s;
 
 -- name: load
--- One query.
-select * from query where query_uuid = %(query_uuid)s;
+-- One query without its SQL text, and of the query whose result it waits for, how far that is.
+select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_limit, q.status, q.phase, q.attempt,
+       q.actor_name, q.cancel_requested_at, q.warehouse_query_id, q.columns, q.arrow_schema, q.row_count,
+       q.byte_count, q.chunk_count, q.error_name, q.error_message, q.error_status, q.error_details, q.warnings,
+       q.created_at, q.claimed_at, q.executing_at, q.fetching_at, q.finishing_at, q.ended_at, q.results_expire_at,
+       q.result_query_uuid, q.result_attempt, q.cache_hit, q.results_created_at, q.truncated, q.poll_ttl_seconds,
+       q.leader_uuid, q.objects_deleted_at,
+       case when q.status = 'pending' and l.status = 'running' then to_jsonb(l) - 'sql' - 'arrow_schema' end as leader,
+       case when q.status = 'pending' and l.status = 'running' then l.arrow_schema end as leader_schema
+from query q left join query l on l.query_uuid = q.leader_uuid
+where q.query_uuid = %(query_uuid)s;
+
+-- name: touch
+-- Somebody polled a query that is cancelled when nobody does.
+update query set polled_at = now() where query_uuid = %(query_uuid)s and status in ('pending', 'running');
 
 -- name: chunks
 -- The chunks that hold rows [first_row, end_row) of one attempt, in order.
@@ -28,34 +75,47 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s
 order by first_row;
 
 -- name: queue_position
--- How many queries are claimed before this one, plus one.
-with busy as (select project_uuid, count(*) as n from query where status = 'running' group by project_uuid),
+-- How many waiting queries go before this one, plus one, if nothing new arrives: turns by project and user, as
+-- `queryfleet.status.admission` gives them, limits left aside.
+with busy as (
+  select project_uuid, user_uuid, count(*) as n from query where status = 'running' group by project_uuid, user_uuid),
+by_user as (
+  select q.query_uuid, q.project_uuid, q.created_at, p.definition,
+         coalesce(b.n, 0) + row_number() over (
+           partition by q.project_uuid, q.user_uuid order by q.created_at, q.query_uuid) as user_turn
+  from query q join project p using (project_uuid) left join busy b using (project_uuid, user_uuid)
+  where q.status = 'pending' and q.leader_uuid is null),
 line as (
-  select q.query_uuid, q.created_at,
-         coalesce(b.n, 0) + row_number() over (partition by q.project_uuid order by q.created_at, q.query_uuid) as turn
-  from query q left join busy b using (project_uuid) where q.status = 'pending')
+  select query_uuid, created_at,
+         (coalesce((select sum(n) from busy b where b.project_uuid = u.project_uuid), 0)
+          + row_number() over (partition by project_uuid order by user_turn, created_at, query_uuid))
+         / coalesce((definition #>> '{limits,weight}')::float8, 1) as turn
+  from by_user u)
 select count(*) + 1 as position from line, (select * from line where query_uuid = %(query_uuid)s) mine
-where (line.turn, line.created_at, line.query_uuid) < (mine.turn, mine.created_at, mine.query_uuid);
+where (line.turn, line.created_at, line.query_uuid) < (mine.turn, mine.created_at, mine.query_uuid)
+having exists (select from line where query_uuid = %(query_uuid)s);
+
+-- name: waiting
+-- The queries that could run next: of each user the oldest few.
+select query_uuid::text, project_uuid::text, user_uuid::text, created_at from (
+  select query_uuid, project_uuid, user_uuid, created_at,
+         row_number() over (partition by project_uuid, user_uuid order by created_at, query_uuid) as place
+  from query where status = 'pending' and leader_uuid is null) line
+where place <= %(per_user)s;
+
+-- name: running
+-- Whose queries run now.
+select project_uuid::text, user_uuid::text from query where status = 'running';
 
 -- name: claim
--- Give the next pending query to an actor. The project with the fewest running queries goes first.
-with busy as (select project_uuid, count(*) as n from query where status = 'running' group by project_uuid),
-line as (
-  select q.query_uuid, q.created_at,
-         coalesce(b.n, 0) + row_number() over (partition by q.project_uuid order by q.created_at, q.query_uuid) as turn
-  from query q left join busy b using (project_uuid) where q.status = 'pending'),
-pick as (
-  select query_uuid from query
-  where query_uuid in (select query_uuid from line order by turn, created_at, query_uuid limit 1)
-    and status = 'pending'
-  for update skip locked)
+-- Give one pending query to an actor, under a new attempt.
 update query set
   status = 'running', phase = 'connecting', attempt = attempt + 1, actor_name = %(actor_name)s,
   lease_until = now() + make_interval(secs => %(lease_seconds)s),
   claimed_at = clock_timestamp(), executing_at = null, fetching_at = null, finishing_at = null,
-  warehouse_query_id = null, columns = null, arrow_schema = null,
+  warehouse_query_id = null, columns = null, arrow_schema = null, truncated = false,
   row_count = 0, byte_count = 0, chunk_count = 0
-from pick where query.query_uuid = pick.query_uuid
+where query_uuid = %(query_uuid)s and status = 'pending' and leader_uuid is null
 returning query.*;
 
 -- name: renew
@@ -109,11 +169,45 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s and chunk_index = %(
 -- The result is complete: its totals must be those of the committed chunks.
 update query set status = 'ready', phase = 'finishing', ended_at = clock_timestamp(), lease_until = null,
   finishing_at = coalesce(finishing_at, clock_timestamp()),
-  results_expire_at = now() + make_interval(secs => %(ttl_seconds)s)
+  results_created_at = clock_timestamp(),
+  results_expire_at = now() + make_interval(secs => %(ttl_seconds)s),
+  truncated = %(truncated)s, warnings = warnings || %(warnings)s::jsonb
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
   and cancel_requested_at is null
   and row_count = %(row_count)s and byte_count = %(byte_count)s and chunk_count = %(chunk_count)s
 returning 1 as done;
+
+-- name: settle_followers
+-- Give those who waited for an ended query what it has: its rows or its error.
+update query f set status = l.status, phase = l.phase, ended_at = clock_timestamp(), leader_uuid = null,
+  attempt = l.attempt, warehouse_query_id = l.warehouse_query_id,
+  result_query_uuid = coalesce(l.result_query_uuid, l.query_uuid),
+  result_attempt = coalesce(l.result_attempt, l.attempt),
+  columns = l.columns, arrow_schema = l.arrow_schema,
+  row_count = l.row_count, byte_count = l.byte_count, chunk_count = l.chunk_count,
+  truncated = l.truncated, warnings = l.warnings,
+  results_created_at = l.results_created_at, results_expire_at = l.results_expire_at,
+  error_name = l.error_name, error_message = l.error_message, error_status = l.error_status,
+  error_details = l.error_details
+from query l
+where f.leader_uuid = l.query_uuid and f.status = 'pending' and l.status in ('ready', 'error')
+  and (%(query_uuid)s::uuid is null or l.query_uuid = %(query_uuid)s);
+
+-- name: promote_follower
+-- Let the oldest of those who waited for a cancelled query run in its place, and the others wait for that one.
+with heirs as (
+  select distinct on (f.leader_uuid) f.query_uuid, f.leader_uuid
+  from query f join query l on l.query_uuid = f.leader_uuid
+  where f.status = 'pending' and l.status = 'cancelled'
+    and (%(query_uuid)s::uuid is null or l.query_uuid = %(query_uuid)s)
+  order by f.leader_uuid, f.created_at, f.query_uuid)
+update query f set
+  leader_uuid = case when f.query_uuid = heirs.query_uuid then null else heirs.query_uuid end,
+  is_leader = f.query_uuid = heirs.query_uuid and not exists (
+    select from query x where x.cache_key = f.cache_key and x.is_leader and x.status in ('pending', 'running')),
+  status = 'pending'
+from heirs
+where f.leader_uuid = heirs.leader_uuid and f.status = 'pending';
 
 -- name: fail
 -- End in error. A running query only by its current attempt, a pending one by anybody (attempt null).
@@ -170,9 +264,75 @@ update query set
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning status;
 
--- name: pending_count
--- How many queries wait.
-select count(*) as n from query where status = 'pending';
+-- name: queue_overdue
+-- Queries that have waited longer than their project allows.
+select q.query_uuid::text, coalesce((p.definition #>> '{limits,queue_seconds}')::float8, %(queue_seconds)s) as seconds
+from query q join project p using (project_uuid)
+where q.status = 'pending' and q.leader_uuid is null
+  and q.created_at < now() - make_interval(
+    secs => coalesce((p.definition #>> '{limits,queue_seconds}')::float8, %(queue_seconds)s));
+
+-- name: abandoned
+-- Queries that asked to be cancelled when nobody polls, and nobody does.
+select query_uuid::text, poll_ttl_seconds from query
+where status in ('pending', 'running') and cancel_requested_at is null and poll_ttl_seconds is not null
+  and polled_at < now() - make_interval(secs => poll_ttl_seconds);
+
+-- name: expired_results
+-- Attempts whose rows nobody can read any more.
+select query_uuid::text, attempt from query
+where status = 'ready' and objects_deleted_at is null and results_expire_at < %(now)s
+order by results_expire_at limit %(count)s;
+
+-- name: mark_deleted
+-- The objects of a query's result are gone.
+update query set objects_deleted_at = clock_timestamp() where query_uuid = %(query_uuid)s;
+
+-- name: live_attempts
+-- Of these queries, the attempts whose objects must stay: those that run, and those that are kept.
+select query_uuid::text, attempt from query
+where query_uuid = any(%(query_uuids)s::uuid[]) and objects_deleted_at is null
+  and (status in ('pending', 'running') or (status = 'ready' and result_query_uuid is null));
+
+-- name: forget_history
+-- Drop queries that ended long ago and whose rows are gone.
+delete from query where query_uuid in (
+  select query_uuid from query
+  where ended_at < %(before)s and (status <> 'ready' or objects_deleted_at is not null
+                                   or results_expire_at < %(before)s)
+  order by ended_at limit %(count)s)
+returning query_uuid::text;
+
+-- name: history
+-- What one user, or everybody in a project, has asked, newest first.
+select query_uuid::text, user_uuid::text, context, left(sql, %(sql_characters)s) as sql, status, phase, attempt,
+       warehouse_query_id, cache_hit, truncated, row_count, byte_count, error_name, error_message,
+       created_at, claimed_at, executing_at, fetching_at, finishing_at, ended_at, results_expire_at
+from query
+where project_uuid = %(project_uuid)s
+  and (%(user_uuid)s::uuid is null or user_uuid = %(user_uuid)s)
+  and (%(statuses)s::text[] is null or status = any(%(statuses)s))
+  and (%(since)s::timestamptz is null or created_at >= %(since)s)
+  and (%(until)s::timestamptz is null or created_at < %(until)s)
+order by created_at desc, query_uuid
+limit %(count)s offset %(skip)s;
+
+-- name: history_count
+-- How many queries `history` could give in all.
+select count(*) as n from query
+where project_uuid = %(project_uuid)s
+  and (%(user_uuid)s::uuid is null or user_uuid = %(user_uuid)s)
+  and (%(statuses)s::text[] is null or status = any(%(statuses)s))
+  and (%(since)s::timestamptz is null or created_at >= %(since)s)
+  and (%(until)s::timestamptz is null or created_at < %(until)s);
+
+-- name: queue_depth
+-- How many queries wait and run, and how long the first one has waited.
+select count(*) filter (where status = 'pending' and leader_uuid is null) as pending,
+       count(*) filter (where status = 'running') as running,
+       coalesce(extract(epoch from clock_timestamp() - min(created_at) filter (where status = 'pending')), 0)::float8
+         as oldest_seconds
+from query where status in ('pending', 'running');
 
 -- name: put_project
 -- Store a project, or its newer definition.

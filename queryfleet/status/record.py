@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.model import Column
 
-__all__ = ["Acceptance", "Failure", "Lease", "NewQuery", "QueryRecord", "Timings"]
+__all__ = ["Acceptance", "Failure", "HistoryFilter", "Lease", "NewQuery", "QueryRecord", "Timings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,11 @@ class NewQuery:
     row_limit: int | None = None
     idempotency_key: str | None = None  # the caller's name for this request, unique per project and user
     request_hash: bytes = b""  # of everything the caller asked; tells a repeat from a clash
+    cache_key: bytes | None = None  # equal for queries with the same rows; None: shares with nobody
+    use_cache: bool = True  # may take rows that are there, or that another query is about to have
+    cache_margin_seconds: float = 0.0  # rows that expire sooner than this are not taken
+    poll_ttl_seconds: float | None = None  # cancelled when nobody polls for so long; None: never
+    queue_max: int = 2_000_000_000  # refused when so many of the project wait already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Acceptance:
 
     query_uuid: str
     created: bool  # False: the same request was accepted before, under this uuid
+    cache_hit: bool = False  # the rows are there already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +111,27 @@ class QueryRecord:
     warnings: tuple[str, ...]
     timings: Timings
     results_expire_at: datetime | None  # set with status `ready`
+    results_created_at: datetime | None = None  # set with status `ready`; earlier than the query on a cache hit
+    cache_hit: bool = False  # its rows were there already
+    leader_uuid: str | None = None  # waits for this query's result instead of running
+    result_query_uuid: str = ""  # whose chunks hold its rows
+    result_attempt: int = 0  # and of which attempt
+    truncated: bool = False  # a limit cut the result short; `warnings` says which
+    objects_deleted: bool = False  # the rows are gone
+    poll_ttl_seconds: float | None = None
 
     @property
     def is_terminal(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryFilter:
+    """Which queries a history shows. None: no such condition."""
+
+    project_uuid: str
+    user_uuid: str | None = None
+    statuses: tuple[QueryStatus, ...] | None = None
+    since: datetime | None = None  # created at or after
+    until: datetime | None = None  # created before

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection, Cursor
 
+    from queryfleet.errors import ServiceError
     from queryfleet.model import QueryTag
     from queryfleet.warehouse.base import Statement
     from queryfleet.warehouse.postgres_backend import Backend
@@ -320,25 +321,31 @@ class PostgresSession:
         import adbc_driver_manager
         import pyarrow as pa
 
+        with self._driver:
+            with self._lock:
+                self._refuse_if_over()
+            try:
+                yield
+            except (adbc_driver_manager.Error, OSError, pa.ArrowException) as error:
+                raise self._failure(error) from error
+            finally:
+                self._leave()
         with self._lock:
-            self._refuse_if_over()
-            self._driver.acquire()
-        try:
-            yield
-        except (adbc_driver_manager.Error, OSError, pa.ArrowException) as error:
             if self._cancelled:
-                raise QueryCancelledError("The query was cancelled.") from error
-            raise query_error(
-                error,
-                sql=self._sql,
-                offset=self._offset,
-                target=str(self._target),
-                secrets=self._target.secrets,
-                query_id=None if self._backend is None else str(self._backend),
-            ) from error
-        finally:
-            if self._closed:
-                self._release()
-            self._driver.release()
+                raise QueryCancelledError("The query was cancelled.")
+
+    def _leave(self) -> None:
+        if self._closed:
+            self._release()
+
+    def _failure(self, error: Exception) -> ServiceError:
         if self._cancelled:
-            raise QueryCancelledError("The query was cancelled.")
+            return QueryCancelledError("The query was cancelled.")
+        return query_error(
+            error,
+            sql=self._sql,
+            offset=self._offset,
+            target=str(self._target),
+            secrets=self._target.secrets,
+            query_id=None if self._backend is None else str(self._backend),
+        )

@@ -60,7 +60,7 @@ def connection_error(text: str, *, target: str, secrets: Iterable[str]) -> Wareh
         secrets: Texts that must not appear, whatever the driver quotes.
     """
     said = _redacted(" ".join(text.split()), secrets)
-    said = re.sub(r"^IO: |^\[libpq\] |^IO: \[libpq\] Failed to connect: ", "", said)
+    said = re.sub(r"^(?:IO: )?(?:\[libpq\] )?(?:Failed to connect: )?", "", said)
     advice = next((advice for sign, advice in _ADVICE if sign in said), "")
     message = f"PostgreSQL at {target} cannot be used: {said} {advice}".rstrip()
     return WarehouseConnectionError(message, cause=said)

@@ -24,4 +24,7 @@ _MEANING = {
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of these statuses."""
-    return {code: {"model": ErrorAnswer, "description": _MEANING[code]} for code in codes}
+    described: dict[int | str, dict[str, Any]] = {
+        code: {"model": ErrorAnswer, "description": _MEANING[code]} for code in codes
+    }
+    return described | {"default": {"model": ErrorAnswer, "description": "Any other error looks the same."}}

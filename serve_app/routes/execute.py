@@ -10,10 +10,12 @@ from starlette.responses import Response
 
 from actors.submit import submit_sql
 from queryfleet.errors import InvalidRequestError, NotSupportedError
+from queryfleet.limits import ProjectLimits
 from queryfleet.schemas.requests import SqlRequest
 from queryfleet.schemas.responses import ExecuteAnswer
+from queryfleet.status.record import QueryRecord
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
-from serve_app.envelope import ok
+from serve_app.envelope import iso, ok
 from serve_app.pages import PageRequest
 from serve_app.routes._answers import errors
 
@@ -22,14 +24,14 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
 
 _KEY_CHARACTERS_MAX = 255
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": SqlRequest.model_json_schema()}}}}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{SqlRequest.__name__}"}}}}}
 
 
 @router.post(
     "/sql",
     operation_id="executeSqlQuery",
     summary="Run SQL",
-    responses={200: {"model": ExecuteAnswer}, **errors(400, 401, 403, 404, 409, 413, 422, 501, 503)},
+    responses={200: {"model": ExecuteAnswer}, **errors(400, 401, 403, 404, 409, 413, 422, 429, 501, 503)},
     response_model=None,
     openapi_extra=_BODY,
 )
@@ -68,30 +70,47 @@ async def execute_sql(
             services.statuses,
             project_uuid=project_uuid,
             project=project,
+            limits=ProjectLimits.of(project, settings),
             user_uuid=caller.user_uuid,
             sql=body.sql,
             row_limit=body.limit,
             context=body.context.value,
             idempotency_key=idempotency_key,
+            use_cache=not body.invalidateCache,
+            poll_ttl_seconds=body.pollTtl,
         )
     )
-    accepted: dict[str, Any] = {
-        "queryUuid": acceptance.query_uuid,
+    if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
+        return ok(_accepted(acceptance.query_uuid))
+    record = await services.queries.load(
+        acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid
+    )
+    accepted = _accepted(record.query_uuid) | {"cacheMetadata": _cache_metadata(record)}
+    if wait_ms == 0:
+        return ok(accepted | {"status": record.status.value})
+    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
+    return await services.pages.answer(record, PageRequest.of(None, None, settings), accepted)
+
+
+def _accepted(query_uuid: str) -> dict[str, Any]:
+    return {
+        "queryUuid": query_uuid,
         "cacheMetadata": {"cacheHit": False},
         "parameterReferences": [],
         "usedParametersValues": {},
         "resolvedTimezone": None,
         "status": "pending",
     }
-    if wait_ms == 0 and acceptance.created:
-        return ok(accepted)
-    record = await services.queries.load(
-        acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid
-    )
-    if wait_ms == 0:
-        return ok(accepted | {"status": record.status.value})
-    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
-    return await services.pages.answer(record, PageRequest.of(None, None, settings), accepted)
+
+
+def _cache_metadata(record: QueryRecord) -> dict[str, Any]:
+    if not record.cache_hit or record.results_created_at is None or record.results_expire_at is None:
+        return {"cacheHit": False}
+    return {
+        "cacheHit": True,
+        "cacheUpdatedTime": iso(record.results_created_at),
+        "cacheExpiresAt": iso(record.results_expire_at),
+    }
 
 
 def _refuse_unavailable(body: SqlRequest) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from queryfleet import __version__
 from queryfleet.errors import ServiceError, StatusStoreError
-from queryfleet.schemas.responses import HealthAnswer
+from queryfleet.schemas.responses import HealthAnswer, LivenessAnswer, ReadinessAnswer
 from serve_app.dependencies import ServicesOf
 from serve_app.envelope import error_response, ok
 from serve_app.routes._answers import errors
@@ -27,7 +27,7 @@ _PROBE_KEY = "probe/readiness"
     "/health",
     operation_id="getHealth",
     summary="Version and limits",
-    responses={200: {"model": HealthAnswer}},
+    responses={200: {"model": HealthAnswer}, **errors()},
     response_model=None,
 )
 async def health(services: ServicesOf) -> Response:
@@ -50,7 +50,13 @@ async def health(services: ServicesOf) -> Response:
     return ok(results)
 
 
-@router.get("/livez", operation_id="getLiveness", summary="Is this process alive?", response_model=None)
+@router.get(
+    "/livez",
+    operation_id="getLiveness",
+    summary="Is this process alive?",
+    responses={200: {"model": LivenessAnswer}, **errors()},
+    response_model=None,
+)
 async def livez() -> Response:
     """Answer at once: the process runs and its loop turns."""
     return ok({"alive": True})
@@ -60,7 +66,7 @@ async def livez() -> Response:
     "/readyz",
     operation_id="getReadiness",
     summary="Can it answer a query?",
-    responses=errors(503),
+    responses={200: {"model": ReadinessAnswer}, **errors(503)},
     response_model=None,
 )
 async def readyz(services: ServicesOf) -> Response:

@@ -34,7 +34,7 @@ async def get_query(
     page: Annotated[int | None, Query(description="From 1; 1 when absent.")] = None,
     pageSize: Annotated[int | None, Query(description="Rows per page; 500 when absent.")] = None,  # noqa: N803
     waitMs: Annotated[  # noqa: N803
-        int, Query(ge=0, description="Hold the answer until something changed, at most this many milliseconds.")
+        int, Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds.")
     ] = 0,
 ) -> Response:
     """Return the state of a query; once it is ready, a page of its rows.

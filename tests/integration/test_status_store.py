@@ -8,7 +8,13 @@ import uuid
 import psycopg
 import pytest
 
-from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, StatusStoreError
+from queryfleet.errors import (
+    AttemptFencedError,
+    ConflictError,
+    NotFoundError,
+    StatusStoreError,
+    TooManyRequestsError,
+)
 from queryfleet.model import ChunkRef, Column, ColumnType
 from queryfleet.status.changes import QUERY_CHANNEL, WORK_CHANNEL, ChangeListener
 from queryfleet.status.migrations import LATEST, migrate, schema_version
@@ -37,9 +43,8 @@ def chunk(index=0, first_row=0, row_count=10, query_uuid="q", attempt=1):
 async def claimed(statuses, **changes):
     query = new_query(**changes)
     await statuses.accept(query)
-    record = await statuses.claim("query-a", lease_seconds=30)
+    record = await statuses.claim(query.query_uuid, "query-a", lease_seconds=30)
     assert record is not None
-    assert record.query_uuid == query.query_uuid
     return record
 
 
@@ -109,28 +114,23 @@ async def test_accept_with_one_key_for_two_requests_conflicts(statuses):
 
 async def test_claim_takes_each_query_once(statuses):
     """Parallel claims never give one query to two actors."""
-    for _ in range(5):
-        await statuses.accept(new_query())
-    records = await asyncio.gather(*(statuses.claim(f"query-{n}", lease_seconds=30) for n in range(8)))
-    taken = [record.query_uuid for record in records if record is not None]
-    while (more := await statuses.claim("query-x", lease_seconds=30)) is not None:
-        taken.append(more.query_uuid)
-    assert len(taken) == 5
-    assert len(set(taken)) == 5
+    query = new_query()
+    await statuses.accept(query)
+    claims = (statuses.claim(query.query_uuid, f"query-{n}", lease_seconds=30) for n in range(8))
+    records = await asyncio.gather(*claims)
+    assert sum(record is not None for record in records) == 1
 
 
-async def test_claim_prefers_the_project_with_fewer_running(statuses):
-    """A project that floods the queue does not make another one wait."""
+async def test_waiting_shows_each_users_oldest_and_running_shows_slots(statuses):
+    """The scheduler sees everybody's next queries, however many one of them has."""
     other = str(uuid.uuid4())
-    await statuses.put_project(other, "Other", {})
-    for _ in range(4):
-        await statuses.accept(new_query())
-    late = new_query(project_uuid=other)
-    await statuses.accept(late)
-    first = await statuses.claim("query-a", lease_seconds=30)
-    second = await statuses.claim("query-b", lease_seconds=30)
-    assert first.project_uuid == PROJECT
-    assert second.query_uuid == late.query_uuid
+    queries = [new_query() for _ in range(4)] + [new_query(user_uuid=other)]
+    for query in queries:
+        await statuses.accept(query)
+    await statuses.claim(queries[0].query_uuid, "query-a", lease_seconds=30)
+    waiting = await statuses.waiting(per_user=2)
+    assert {query.query_uuid for query in waiting} == {queries[n].query_uuid for n in (1, 2, 4)}
+    assert [(slot.project_uuid, slot.user_uuid) for slot in await statuses.running()] == [(PROJECT, USER)]
 
 
 async def test_queue_position_counts_from_one_in_claim_order(statuses):
@@ -139,7 +139,7 @@ async def test_queue_position_counts_from_one_in_claim_order(statuses):
     for query in queries:
         await statuses.accept(query)
     assert [await statuses.queue_position(query.query_uuid) for query in queries] == [1, 2, 3]
-    await statuses.claim("query-a", lease_seconds=30)
+    await statuses.claim(queries[0].query_uuid, "query-a", lease_seconds=30)
     assert [await statuses.queue_position(query.query_uuid) for query in queries] == [None, 1, 2]
 
 
@@ -215,7 +215,7 @@ async def test_old_attempt_can_write_nothing(statuses):
     """An actor thought dead does no harm when it wakes up."""
     old = await claimed(statuses)
     await statuses.lose(old.query_uuid, old.attempt, attempts_max=3, reason="test")
-    new = await statuses.claim("query-b", lease_seconds=30)
+    new = await statuses.claim(old.query_uuid, "query-b", lease_seconds=30)
     assert new.attempt == 2
     assert not (await statuses.renew(old.query_uuid, old.attempt, lease_seconds=30)).current
     assert not (await statuses.record_executing(old.query_uuid, old.attempt, "x")).current
@@ -240,7 +240,7 @@ async def test_expired_lease_is_found(statuses):
     """An actor that is not heard of is noticed."""
     query = new_query()
     await statuses.accept(query)
-    await statuses.claim("query-a", lease_seconds=-1)
+    await statuses.claim(query.query_uuid, "query-a", lease_seconds=-1)
     assert [row["query_uuid"] for row in await statuses.expired_leases()] == [query.query_uuid]
 
 
@@ -249,7 +249,7 @@ async def test_cancel_of_pending_ends_it_at_once(statuses):
     query = new_query()
     await statuses.accept(query)
     assert (await statuses.request_cancel(query.query_uuid)).status is QueryStatus.CANCELLED
-    assert await statuses.claim("query-a", lease_seconds=30) is None
+    assert await statuses.claim(query.query_uuid, "query-a", lease_seconds=30) is None
 
 
 async def test_cancel_of_running_wins_against_finish(statuses):
@@ -316,9 +316,112 @@ async def test_changes_wake_those_who_watch(statuses, migrated_url):
         async with asyncio.timeout(ANSWER_SECONDS):
             await statuses.accept(query)
             await added.wait()
-            await statuses.claim("query-a", lease_seconds=30)
+            await statuses.claim(query.query_uuid, "query-a", lease_seconds=30)
             await changed.wait()
     assert not other.is_set()
     assert queries.watcher_count == 0
     await queries.close()
     await work.close()
+
+
+def shared_query(**changes):
+    return new_query(cache_key=b"k" * 32, **changes)
+
+
+async def test_equal_queries_at_once_have_one_leader(statuses):
+    """Fifty equal questions at the same time are one run, and all get its rows."""
+    queries = [shared_query() for _ in range(50)]
+    await asyncio.gather(*(statuses.accept(query) for query in queries))
+    (leader,) = await statuses.waiting()
+    record = await statuses.claim(leader.query_uuid, "query-a", lease_seconds=30)
+    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
+    for query in queries:
+        ended = await statuses.load(query.query_uuid)
+        assert (ended.status, ended.row_count) == (QueryStatus.READY, 10)
+        assert (ended.result_query_uuid, ended.result_attempt) == (leader.query_uuid, 1)
+
+
+async def test_follower_shows_what_its_leader_is_doing(statuses):
+    """Who waits for another query's result sees its progress and can read its pages."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    columns = [Column(reference="n", type=ColumnType.NUMBER)]
+    await statuses.record_fetching(record.query_uuid, record.attempt, columns=columns, arrow_schema=b"s")
+    await statuses.commit_chunk(record.query_uuid, record.attempt, chunk())
+    seen = await statuses.load(follower.query_uuid)
+    assert (seen.query_uuid, seen.status, seen.phase) == (follower.query_uuid, QueryStatus.RUNNING, Phase.FETCHING)
+    assert (seen.row_count, seen.columns, seen.arrow_schema) == (10, tuple(columns), b"s")
+    assert (seen.result_query_uuid, seen.result_attempt) == (record.query_uuid, 1)
+
+
+async def test_later_equal_query_is_a_cache_hit_until_it_expires(statuses):
+    """Rows that are there are used, with their age; not when they are about to expire, and not when told not to."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
+    hit = shared_query()
+    assert (await statuses.accept(hit)).cache_hit
+    seen = await statuses.load(hit.query_uuid)
+    assert (seen.status, seen.cache_hit, seen.result_query_uuid) == (QueryStatus.READY, True, record.query_uuid)
+    original = await statuses.load(record.query_uuid)
+    assert seen.results_expire_at == original.results_expire_at
+    assert not (await statuses.accept(shared_query(cache_margin_seconds=3600.0))).cache_hit
+    fresh = shared_query(use_cache=False)
+    assert not (await statuses.accept(fresh)).cache_hit
+    assert (await statuses.load(fresh.query_uuid)).leader_uuid is None
+
+
+async def test_error_of_the_leader_reaches_its_followers(statuses):
+    """Who waited for a result learns why there is none."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    failure = Failure(name="WarehouseQueryError", message="no such table", status=400)
+    await statuses.fail(record.query_uuid, record.attempt, failure)
+    assert (await statuses.load(follower.query_uuid)).failure == failure
+
+
+async def test_cancel_of_the_leader_lets_a_follower_run(statuses):
+    """One person's cancel does not take the result from the others."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    followers = [shared_query() for _ in range(3)]
+    for follower in followers:
+        await statuses.accept(follower)
+    await statuses.request_cancel(record.query_uuid)
+    await statuses.confirm_cancel(record.query_uuid, record.attempt)
+    (heir,) = await statuses.waiting()
+    assert heir.query_uuid == followers[0].query_uuid
+    again = await statuses.claim(heir.query_uuid, "query-b", lease_seconds=30)
+    await finish(statuses, again)
+    states = [(await statuses.load(follower.query_uuid)).status for follower in followers]
+    assert [QueryStatus.READY] * 3 == states
+
+
+async def test_cancel_of_a_follower_leaves_the_leader_alone(statuses):
+    """A person can only cancel their own wait."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    await statuses.request_cancel(follower.query_uuid)
+    assert (await statuses.load(follower.query_uuid)).status is QueryStatus.CANCELLED
+    assert (await statuses.load(record.query_uuid)).status is QueryStatus.RUNNING
+
+
+async def test_accept_beyond_the_queue_limit_is_refused(statuses):
+    """A full queue says so at once, with a time to come back."""
+    for _ in range(3):
+        await statuses.accept(new_query(queue_max=3))
+    with pytest.raises(TooManyRequestsError) as caught:
+        await statuses.accept(new_query(queue_max=3))
+    assert caught.value.details["retryAfterSeconds"] > 0
+
+
+async def test_queue_overdue_and_abandoned_are_found(statuses):
+    """Queries that waited too long, and those that nobody polls any more, are told."""
+    kept, polled = new_query(), new_query(poll_ttl_seconds=0.000001)
+    await statuses.accept(kept)
+    await statuses.accept(polled)
+    overdue = {row["query_uuid"] for row in await statuses.queue_overdue(queue_seconds=0.0)}
+    assert overdue == {kept.query_uuid, polled.query_uuid}
+    assert await statuses.queue_overdue(queue_seconds=3600.0) == []
+    assert [row["query_uuid"] for row in await statuses.abandoned()] == [polled.query_uuid]

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queryfleet.results.texts import assemble, choices, from_strings, merged, text_array
+from queryfleet.results.texts import assemble, from_strings, listed, merged, picked, text_array
 
 _WORD = st.none() | st.binary(max_size=9) | st.sampled_from([b"x" * 63, b"y" * 64, b"z" * 65, b"w" * 300])
 
@@ -52,7 +52,15 @@ def test_text_array_sliced_strings_keep_their_rows():
 
 def test_merged_rows_are_replaced_and_others_kept():
     """Replacing rows leaves the others as they are."""
-    texts = choices([b"a", b"bb"], np.array([0, 1, 0]))
-    found = merged(texts, np.array([1]), choices([b"long text"], np.array([0])))
+    texts = picked(listed([b"a", b"bb"]), np.array([0, 1, 0]))
+    found = merged(texts, np.array([1]), listed([b"long text"]))
     assert ["a", "long text", "a"] == text_array(found).to_pylist()
     assert ["a", "bb", "a"] == text_array(texts).to_pylist()
+
+
+def test_picked_long_and_short_texts_are_those_asked_for():
+    """Rows chosen from a list are the texts of the list, however long, and null where asked."""
+    for tail in (b"", b"x" * 100):
+        texts = listed([b"a" + tail, b"", b"c" * 9], wrap=b'""')
+        found = text_array(picked(texts, np.array([2, 0, 0, 1]), nulls=np.array([False, True, False, False])))
+        assert ['"ccccccccc"', "null", f'"a{tail.decode()}"', '""'] == found.to_pylist()

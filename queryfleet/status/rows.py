@@ -1,0 +1,141 @@
+"""Between rows of the database and values: what each column means is said once, here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from queryfleet.model import ChunkRef, Column, ColumnType
+from queryfleet.status.record import Failure, QueryRecord, Timings
+from queryfleet.status.transitions import Phase, QueryStatus
+
+if TYPE_CHECKING:
+    from queryfleet.status.record import HistoryFilter, NewQuery
+
+__all__ = ["Row", "chunk_of", "chunk_values", "history_values", "new_values", "record_of"]
+
+Row = dict[str, Any]
+
+
+def new_values(query: NewQuery) -> Row:
+    return {
+        "query_uuid": query.query_uuid,
+        "project_uuid": query.project_uuid,
+        "user_uuid": query.user_uuid,
+        "context": query.context,
+        "sql": query.sql,
+        "row_limit": query.row_limit,
+        "idempotency_key": query.idempotency_key,
+        "request_hash": query.request_hash,
+        "cache_key": query.cache_key,
+        "margin_seconds": query.cache_margin_seconds,
+        "poll_ttl_seconds": query.poll_ttl_seconds,
+        "queue_max": query.queue_max,
+    }
+
+
+def history_values(wanted: HistoryFilter) -> Row:
+    return {
+        "project_uuid": wanted.project_uuid,
+        "user_uuid": wanted.user_uuid,
+        "statuses": [status.value for status in wanted.statuses] if wanted.statuses is not None else None,
+        "since": wanted.since,
+        "until": wanted.until,
+    }
+
+
+def record_of(row: Row) -> QueryRecord:
+    followed = row.get("leader")
+    if followed is not None:
+        return _follower(row, followed)
+    failure = None
+    if row["error_name"] is not None:
+        failure = Failure(
+            name=row["error_name"],
+            message=row["error_message"],
+            status=row["error_status"],
+            details=row["error_details"] or {},
+        )
+    columns = row["columns"]
+    return QueryRecord(
+        query_uuid=str(row["query_uuid"]),
+        project_uuid=str(row["project_uuid"]),
+        user_uuid=str(row["user_uuid"]),
+        context=row["context"],
+        sql=row["sql"],
+        row_limit=row["row_limit"],
+        status=QueryStatus(row["status"]),
+        phase=Phase(row["phase"]),
+        attempt=row["attempt"],
+        actor_name=row["actor_name"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        warehouse_query_id=row["warehouse_query_id"],
+        columns=tuple(Column(reference=c["reference"], type=ColumnType(c["type"])) for c in columns)
+        if columns is not None
+        else None,
+        arrow_schema=bytes(row["arrow_schema"]) if row["arrow_schema"] is not None else None,
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+        chunk_count=row["chunk_count"],
+        failure=failure,
+        warnings=tuple(row["warnings"]),
+        timings=Timings(
+            created_at=row["created_at"],
+            claimed_at=row["claimed_at"],
+            executing_at=row["executing_at"],
+            fetching_at=row["fetching_at"],
+            finishing_at=row["finishing_at"],
+            ended_at=row["ended_at"],
+        ),
+        results_expire_at=row["results_expire_at"],
+        results_created_at=row["results_created_at"],
+        cache_hit=row["cache_hit"],
+        leader_uuid=str(row["leader_uuid"]) if row["leader_uuid"] is not None else None,
+        result_query_uuid=str(row["result_query_uuid"] or row["query_uuid"]),
+        result_attempt=row["attempt"] if row["result_attempt"] is None else row["result_attempt"],
+        truncated=row["truncated"],
+        objects_deleted=row["objects_deleted_at"] is not None,
+        poll_ttl_seconds=row["poll_ttl_seconds"],
+    )
+
+
+def _follower(row: Row, leader: Row) -> QueryRecord:
+    """Describe a query that waits for another one's result by what that other one is doing."""
+    mirrored = {
+        name: leader[name]
+        for name in ("status", "phase", "attempt", "warehouse_query_id", "columns", "row_count", "byte_count",
+                     "chunk_count", "truncated")
+    }  # fmt: skip
+    moments = {
+        name: datetime.fromisoformat(leader[name]) if leader[name] is not None else None
+        for name in ("claimed_at", "executing_at", "fetching_at", "finishing_at")
+    }
+    # The leader may have been claimed before this query was made; its wait then was none.
+    if moments["claimed_at"] is not None:
+        moments["claimed_at"] = max(moments["claimed_at"], row["created_at"])
+    where = {"result_query_uuid": leader["query_uuid"], "result_attempt": leader["attempt"]}
+    return record_of(row | mirrored | moments | where | {"arrow_schema": row["leader_schema"], "leader": None})
+
+
+def chunk_of(row: Row) -> ChunkRef:
+    return ChunkRef(
+        index=row["chunk_index"],
+        key=row["object_key"],
+        first_row=row["first_row"],
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+        crc32=row["crc32"],
+        blocks=bytes(row["blocks"]),
+    )
+
+
+def chunk_values(chunk: ChunkRef) -> dict[str, object]:
+    return {
+        "chunk_index": chunk.index,
+        "object_key": chunk.key,
+        "first_row": chunk.first_row,
+        "row_count": chunk.row_count,
+        "byte_count": chunk.byte_count,
+        "crc32": chunk.crc32,
+        "blocks": chunk.blocks,
+    }

@@ -1,0 +1,195 @@
+"""What only DuckDB has: a file, other processes that want it, and SQL that runs inside our own process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from queryfleet.errors import ServiceError, WarehouseConnectionError, WarehouseError, WarehouseQueryError
+from queryfleet.warehouse.base import Statement
+from queryfleet.warehouse.duckdb import DuckDBWarehouse
+from tests.fixtures.warehouses import TAG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fixtures.warehouses import DuckDBEngine
+
+
+def values(warehouse: DuckDBWarehouse, sql: str, **options: object) -> list[object]:
+    """Return the first column of a result."""
+    with warehouse.open(TAG) as session:
+        session.submit(Statement(sql=sql, **options))
+        return [value for batch in session.batches(max_rows=100) for value in batch.column(0).to_pylist()]
+
+
+def test_connect_without_a_file_names_it_and_makes_none(tmp_path: Path) -> None:
+    """A missing database is an error, never a new empty one."""
+    for read_only in (True, False):
+        warehouse = DuckDBWarehouse(path=str(tmp_path / "nosuch.duckdb"), read_only=read_only)
+        with pytest.raises(WarehouseConnectionError, match=r"nosuch\.duckdb"):
+            warehouse.ping()
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_connect_to_another_kind_of_file_says_so(tmp_path: Path) -> None:
+    """A file that is no database is told from a missing one."""
+    (tmp_path / "notes.txt").write_text("no database at all, but long enough to look at" * 100)
+    with pytest.raises(WarehouseConnectionError, match="not a DuckDB database"):
+        DuckDBWarehouse(path=str(tmp_path / "notes.txt")).ping()
+
+
+def test_connect_while_another_process_writes_may_be_tried_again(duckdb_file: DuckDBEngine) -> None:
+    """A file locked by a writer is a retryable error, and works when the writer is gone."""
+    code = f"import duckdb; c = duckdb.connect({duckdb_file.path!r}); print('open', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "open\n"
+        warehouse = DuckDBWarehouse(path=duckdb_file.path)
+        with pytest.raises(WarehouseConnectionError, match="in use by a process that writes") as caught:
+            warehouse.ping()
+        assert caught.value.retryable
+        writer.communicate("\n")
+    assert warehouse.ping().startswith("DuckDB ")
+
+
+def test_memory_database_works(tmp_path: Path) -> None:
+    """Without a file there is an empty database per session."""
+    assert [1] == values(DuckDBWarehouse(path=":memory:"), "select 1")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from read_csv('{file}')",
+        "select * from '{file}'",
+        "select * from read_text('{file}')",
+        "select * from glob('{folder}/*')",
+        "copy (select 1) to '{folder}/out.csv'",
+        "attach '{folder}/other.duckdb' as other",
+        "install httpfs",
+        "load httpfs",
+        "set threads = 1",
+        "set enable_external_access = true",
+        "reset lock_configuration",
+        "export database '{folder}/export'",
+        "select * from secret",
+        "pragma enable_profiling = 'json'",
+    ],
+)
+@pytest.mark.parametrize("allow_writes", [False, True])
+def test_submit_cannot_leave_the_database(
+    duckdb_file: DuckDBEngine, tmp_path: Path, sql: str, allow_writes: bool
+) -> None:
+    """No statement reaches files, other databases, extensions, settings or Python, whatever it may write."""
+    file = tmp_path / "secret.csv"
+    file.write_text("a\n1\n")
+    secret = {"a": [1]}
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(ServiceError):
+        values(
+            duckdb_file.warehouse,
+            sql.format(file=file, folder=tmp_path),
+            allow_writes=allow_writes,
+        )
+    assert secret
+    after = {path.name for path in tmp_path.iterdir() if not path.name.endswith((".wal", ".tmp"))}
+    assert before == after
+
+
+def test_external_access_opens_files_when_asked_for(duckdb_file: DuckDBEngine, tmp_path: Path) -> None:
+    """A project may let its SQL read files, and has to say so."""
+    (tmp_path / "a.csv").write_text("a\n7\n")
+    warehouse = DuckDBWarehouse(path=duckdb_file.path, allow_external_access=True)
+    assert [7] == values(warehouse, f"select a from read_csv('{tmp_path / 'a.csv'}')")
+
+
+def test_settings_of_every_session_are_the_services_own(duckdb_file: DuckDBEngine) -> None:
+    """Times are in UTC and the settings are locked in the second session as in the first."""
+    sql = "select current_setting('TimeZone') || current_setting('lock_configuration')"
+    with duckdb_file.warehouse.open(TAG) as first:
+        first.connect()
+        assert ["UTCtrue"] == values(duckdb_file.warehouse, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("from range(2)", [0, 1]),
+        ("values (2), (1)", [2, 1]),
+        ("table target", []),
+        ("show tables", ["target"]),
+        ("describe target", ["a"]),
+        ("summarize select 1 as x", ["x"]),
+        ("pivot (select 'x' as k, 1 as v) on k using sum(v)", [1]),
+        ("unpivot (select 1 as a) on a into name n value v", ["a"]),
+        ("pragma table_info('target')", [0]),
+        ("select 'a;b' -- ;", ["a;b"]),
+        ("select $a$;--$a$", [";--"]),
+    ],
+)
+def test_submit_of_every_kind_of_reading_works(
+    duckdb_file: DuckDBEngine, sql: str, expected: list[object]
+) -> None:
+    """Whatever reads, reads, with and without a limit."""
+    assert expected == values(duckdb_file.warehouse, sql)
+    assert expected[:1] == values(duckdb_file.warehouse, sql, row_limit=1)
+
+
+def test_submit_of_explain_analyze_of_a_write_changes_nothing(duckdb_file: DuckDBEngine) -> None:
+    """A plan with figures would run the statement, so it is refused like it."""
+    with pytest.raises(ServiceError, match="INSERT"):
+        values(duckdb_file.warehouse, "explain analyze insert into target values (1)")
+    assert duckdb_file.target_rows() == 0
+
+
+def test_submit_to_a_read_only_file_refuses_writes(duckdb_file: DuckDBEngine) -> None:
+    """The setting of the file wins over the permission of the statement, and the error names it."""
+    warehouse = DuckDBWarehouse(path=duckdb_file.path, read_only=True)
+    with pytest.raises(WarehouseError, match="read_only"):
+        values(warehouse, "insert into target values (1)", allow_writes=True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "line", "position"),
+    [
+        ("select nope from target", 1, 8),
+        ("select\n nope from target", 2, 9),
+        ("select 'é', nope from target", 1, 13),
+        ("selec 1", 1, 1),
+        ("select 1,\n 'x'::int", 2, 15),
+    ],
+)
+def test_error_says_the_place(duckdb_file: DuckDBEngine, sql: str, line: int, position: int) -> None:
+    """Line and character are those of the user's own text."""
+    with pytest.raises(WarehouseQueryError) as caught:
+        values(duckdb_file.warehouse, sql)
+    assert (line, position) == (caught.value.details["lineNumber"], caught.value.details["position"])
+    assert "LINE" not in caught.value.message
+
+
+def test_open_in_another_mode_after_an_unread_result_works(duckdb_file: DuckDBEngine) -> None:
+    """A result left unread does not keep the file open in this process."""
+    with duckdb_file.warehouse.open(TAG) as session:
+        session.submit(Statement(sql=duckdb_file.endless()))
+        next(session.batches(max_rows=10))
+    opened = threading.Thread(target=lambda: duckdb.connect(duckdb_file.path, read_only=True).close())
+    opened.start()
+    opened.join(5)
+    assert not opened.is_alive()
+
+
+def test_rows_of_large_values_stay_small_in_memory(duckdb_file: DuckDBEngine) -> None:
+    """Large values make batches of fewer rows."""
+    sql = "select repeat('x', 20000) || range as t from range(20000)"
+    with duckdb_file.warehouse.open(TAG) as session:
+        session.submit(Statement(sql=sql))
+        sizes = [batch.nbytes for batch in session.batches(max_rows=20_000)]
+    assert sum(sizes) > 400_000_000
+    assert max(sizes) < 50_000_000
