@@ -121,6 +121,15 @@ class QueryActor:
         await execution.cancel()
         return True
 
+    async def release(self) -> None:
+        """Let go of the query under way, in the warehouse too, because the service stops.
+
+        The query is not cancelled: its lease runs out, and the next service takes it up under a new attempt.
+        """
+        if self._running is not None:
+            await self._running.cancel()
+            await self.wait_idle()
+
     async def wait_idle(self) -> None:
         """Return when the actor has no query; how a new status actor learns that an old attempt has ended."""
         if self._idle is not None:

@@ -28,6 +28,7 @@ _OURS = ("queryfleet", "actors", "serve_app", "cluster")
 _APPLICATION = "queryfleet"
 _POOL_SECONDS = 120.0
 _HTTP_SECONDS = 60.0
+_RELEASE_SECONDS = 3.0
 
 
 def foreign_packages() -> dict[str, list[str]]:
@@ -71,11 +72,19 @@ class Service:
         settings = self.parts.settings
         migrate(database_url(settings))
         asyncio.run(self._store_projects())
+        # Imported this late because Ray reads its environment then. It takes 1.5 s, in which the head goes on
+        # starting.
+        import ray.serve  # noqa: F401
+
+        from actors.status_actor import start_status_actor
+
+        if self.parts.wait_for_ray is not None:
+            self.parts.wait_for_ray()
         self._connect()
-        self.say("Starting actors …")
-        self._start_actors()
-        self.say("Starting HTTP …")
+        self.say("Starting actors and HTTP …")
+        start_status_actor(settings)  # it starts the query actors, while we start the replicas
         self._start_http()
+        self._wait_actors()
         self._wait_http()
 
     async def _store_projects(self) -> None:
@@ -110,7 +119,7 @@ class Service:
                 "QUERYFLEET_STORE_SHARED=true if every node mounts the same folder."
             )
 
-    def _start_actors(self) -> None:
+    def _wait_actors(self) -> None:
         import ray
 
         from actors.status_actor import start_status_actor
@@ -157,22 +166,39 @@ class Service:
 
         if not ray.is_initialized():
             return
-        serve.shutdown()
+        if self.parts.wait_for_ray is None:
+            serve.shutdown()  # a Ray of our own is about to be ended with everything in it
         _end_actors()
         ray.shutdown()
 
 
 def _end_actors() -> None:
+    """End our actors; those that run a query let go of it first, so that no warehouse works on for nobody."""
+    import ray
+
+    from actors.names import NAMESPACE, STATUS_ACTOR
+
+    ours: list[dict[str, Any]] = ray.util.list_named_actors(all_namespaces=True)
+    names = [entry["name"] for entry in ours if entry["namespace"] == NAMESPACE]
+    # The status actor first: it would replace the others.
+    handles = [_actor(name) for name in sorted(names, key=lambda name: name != STATUS_ACTOR)]
+    if STATUS_ACTOR in names and handles[0] is not None:
+        ray.kill(handles.pop(0))
+    handles = [handle for handle in handles if handle is not None]
+    released = [handle.release.remote() for handle in handles]
+    if released:
+        ray.wait(released, num_returns=len(released), timeout=_RELEASE_SECONDS)
+    for handle in handles:
+        ray.kill(handle)
+
+
+def _actor(name: str) -> Any:
+    """Return an actor's handle, or None when it is gone."""
     import ray
 
     from actors.names import NAMESPACE
 
-    ours: list[dict[str, Any]] = [
-        entry for entry in ray.util.list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE
-    ]
-    # The status actor first: it would replace the others.
-    for entry in sorted(ours, key=lambda entry: entry["name"] != "status"):
-        try:
-            ray.kill(ray.get_actor(entry["name"], namespace=NAMESPACE))
-        except ValueError:
-            continue
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return None

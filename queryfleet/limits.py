@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.settings import Settings
 
-__all__ = ["LIMIT_KEYS", "ProjectLimits"]
+__all__ = ["LIMIT_KEYS", "ProjectLimits", "limit_fault"]
 
 _COUNTS = ("running", "running_per_user", "running_per_connection", "queue", "rows", "bytes")
 _SECONDS = (
@@ -88,17 +88,24 @@ class ProjectLimits:
         return 600.0 if self.cache_seconds > long_lived else self.cache_seconds / 4
 
 
+def limit_fault(name: str, value: JsonValue) -> str | None:
+    """Return what is wrong with one limit, as the end of a sentence that begins with its name; None when nothing is."""
+    if name not in LIMIT_KEYS:
+        return f"is not a limit; there are {', '.join(LIMIT_KEYS)}"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in _COUNTS:
+        good, form = isinstance(value, int) and is_number and value >= 1, "a whole number of at least 1"
+    elif name == "on_limit":
+        good, form = value in ("truncate", "error"), "truncate or error"
+    elif name == "cache":
+        good, form = isinstance(value, bool), "true or false"
+    else:
+        good, form = isinstance(value, int | float) and is_number and value > 0, "a number above 0"
+    return None if good else f"must be {form}"
+
+
 def _check(given: Mapping[str, JsonValue]) -> None:
     for name, value in given.items():
-        field = f"limits.{name}"
-        if name not in LIMIT_KEYS:
-            raise ConfigurationError(f"`{field}` is not a limit; there are {', '.join(LIMIT_KEYS)}.", field=field)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name in _COUNTS and not (isinstance(value, int) and is_number and value >= 1):
-            raise ConfigurationError(f"`{field}` must be a whole number of at least 1.", field=field)
-        if name in (*_SECONDS, "weight") and not (is_number and value > 0):  # type: ignore[operator]
-            raise ConfigurationError(f"`{field}` must be a number above 0.", field=field)
-        if name == "on_limit" and value not in ("truncate", "error"):
-            raise ConfigurationError(f"`{field}` must be truncate or error.", field=field)
-        if name == "cache" and not isinstance(value, bool):
-            raise ConfigurationError(f"`{field}` must be true or false.", field=field)
+        fault = limit_fault(name, value)
+        if fault is not None:
+            raise ConfigurationError(f"`limits.{name}` {fault}.", field=f"limits.{name}")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import ConfigurationError, JsonValue
+from queryfleet.limits import LIMIT_KEYS, limit_fault
 from queryfleet.section import Section, nearest
 from queryfleet.warehouse_config import DuckDBConfig, PostgresConfig, SnowflakeConfig, parse_warehouse
 from queryfleet.yaml_document import YamlDocument, parse_yaml
@@ -62,6 +63,7 @@ class Project:
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)  # definitions by name, as written
     defaults: Mapping[str, JsonValue] = field(default_factory=dict)  # of models, as written
     user_attributes: Mapping[str, str | list[str]] = field(default_factory=dict)  # of the local token
+    limits: Mapping[str, JsonValue] = field(default_factory=dict)  # as written; see `queryfleet.limits`
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form; `from_json` reads it back to an equal project.
@@ -79,6 +81,7 @@ class Project:
             "allow_writes": self.allow_writes,
             "parameters": dict(self.parameters),
             "defaults": dict(self.defaults),
+            "limits": dict(self.limits),
             "user_attributes": {
                 name: list(value) if isinstance(value, list) else value
                 for name, value in self.user_attributes.items()
@@ -153,6 +156,7 @@ def _parsed(section: Section, folder: Path, *, relative_to: Path | None) -> Proj
         parameters=section.mapping("parameters"),
         defaults=section.mapping("defaults"),
         user_attributes=_user_attributes(section.section("user_attributes")),
+        limits=_limits(section.section("limits")),
     )
     if project.allow_writes and isinstance(project.warehouse, DuckDBConfig) and project.warehouse.read_only:
         raise section.error(
@@ -212,6 +216,15 @@ def _nearest_zone(name: str, known: set[str]) -> str:
     if not advice.startswith("did you mean"):
         return "write a name such as Europe/Berlin or America/New_York"
     return f"did you mean `{lowered[advice.split('`')[1]]}`?"
+
+
+def _limits(section: Section) -> dict[str, JsonValue]:
+    section.refuse_unknown(LIMIT_KEYS)
+    for name, value in section.values.items():
+        fault = limit_fault(name, value)
+        if fault is not None:
+            raise section.error(name, fault)
+    return dict(section.values)
 
 
 def _user_attributes(section: Section) -> dict[str, str | list[str]]:

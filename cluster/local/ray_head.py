@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -16,11 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from cluster.environment import RAY_ENVIRONMENT
 from cluster.local.child import Child
 from cluster.local.ports import free_ports
+from cluster.local.reaper import MARKER, Reaper, end_stack
 from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,14 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RayHead"]
 
-MARKER = "QUERYFLEET_STACK_ID"
 _START_SECONDS = 90.0
-_STOP_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # results never pass through it
 
 
 class RayHead:
-    """One head node. `start` blocks for about 8 s.
+    """One head node. It needs about 6 s to start: `launch`, do something else, `wait`.
 
     Args:
         stack_id: Marks every process of this head; unique on the machine.
@@ -48,6 +44,8 @@ class RayHead:
         self._log_path = log_path
         self._extra = dict(environment)
         self._child: Child | None = None
+        self._reaper: Reaper | None = None
+        self._deadline = 0.0
         self._port, self._client_port = 0, 0
         # Short: the path of a socket inside may not exceed 107 characters.
         self._folder = Path(tempfile.gettempdir()) / f"qf-{stack_id[:8]}"
@@ -79,11 +77,11 @@ class RayHead:
         }
         return {**os.environ, **RAY_ENVIRONMENT, **ours, **self._extra}
 
-    def start(self) -> None:
-        """Start the head and wait until it takes connections.
+    def launch(self) -> None:
+        """Start the head without waiting for it; `stop` also after a failure.
 
         Raises:
-            ConfigurationError: It ended or did not answer in time; the message names its log.
+            OSError: The program could not be started.
         """
         self._port, self._client_port, *rest = free_ports(5)
         self._haproxy_ports = (rest[0], rest[1])
@@ -91,50 +89,43 @@ class RayHead:
         ray = Path(sys.executable).with_name("ray")
         command = [
             str(ray), "start", "--head", "--block", "--disable-usage-stats", "--include-dashboard=false",
-            "--include-log-monitor=false", "--no-monitor",  # nobody follows worker logs, nothing scales one machine
+            "--include-log-monitor=false", "--no-monitor",  # nobody follows worker logs; one machine does not scale
             "--node-ip-address=127.0.0.1", f"--port={self._port}", f"--ray-client-server-port={self._client_port}",
             f"--metrics-export-port={rest[2]}", f"--object-store-memory={_OBJECT_STORE_BYTES}",
             f"--temp-dir={self._folder}", "--log-color=false",
         ]  # fmt: skip
+        self._reaper = Reaper(self._stack_id, self._folder)
         self._child = Child(command, env=self.environment(), log_path=self._log_path)
-        deadline = time.monotonic() + _START_SECONDS
+        self._deadline = time.monotonic() + _START_SECONDS
+
+    def wait(self) -> None:
+        """Return when the head takes connections.
+
+        Raises:
+            ConfigurationError: It ended or did not answer in time; the message names its log.
+        """
         while not (_listens(self._port) and _listens(self._client_port)):
-            if self._child.exit_code is not None or time.monotonic() > deadline:
+            if self._child is None or self._child.exit_code is not None or time.monotonic() > self._deadline:
                 self.stop()
                 raise ConfigurationError(f"Ray did not start; see {self._log_path}.")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End every process of the head and remove its folder. Idempotent."""
+        """End every process of the head and remove its folder. Idempotent.
+
+        They are killed: Ray's own way of stopping waits up to half a minute for actors that are meant to stay. What
+        runs in them should have been told before.
+        """
         if self._child is not None:
-            self._child.stop(grace_seconds=_STOP_SECONDS)
+            self._child.kill()
             self._child = None
-        _end_marked(self._stack_id)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        end_stack(self._stack_id, self._folder)
+        if self._reaper is not None:
+            self._reaper.release()
+            self._reaper = None
 
 
 def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def _end_marked(stack_id: str) -> None:
-    """Kill what still carries the marker, ourselves excepted."""
-    for _ in range(5):
-        left = [process for process in psutil.process_iter() if _is_marked(process, stack_id)]
-        if not left:
-            return
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(left, timeout=2)
-
-
-def _is_marked(process: psutil.Process, stack_id: str) -> bool:
-    if process.pid == os.getpid():
-        return False
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == stack_id
-    except (psutil.Error, OSError):
-        return False

@@ -43,6 +43,7 @@ class Parts:
     settings: Settings  # database and store filled in
     ray_address: str
     ray_client_address: str | None  # None: not ours to know
+    wait_for_ray: Callable[[], None] | None  # until the Ray started here takes connections; None: it was given
 
 
 def private_file(path: Path, make: Callable[[], str]) -> str:
@@ -65,27 +66,47 @@ class LocalStack:
         self._settings = settings
         self._say = say
         self._stack = ExitStack()
+        self._head: RayHead | None = None
 
     def start(self) -> Parts:
-        """Start the missing parts and say where all are; `stop` also after a failure."""
+        """Start the missing parts and say where all are; `stop` also after a failure.
+
+        Ray is the slowest of them: it may still be starting when this returns, see `Parts.wait_for_ray`.
+        """
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        settings = self._with_store(self._with_database(self._settings))
         given = os.environ.get("RAY_ADDRESS")
-        if given:
-            return Parts(settings=settings, ray_address=given, ray_client_address=_client_of(given))
-        self._say("Starting Ray …")
-        head = RayHead(
-            uuid.uuid4().hex, log_path=self._data_dir / "ray.log", environment=_worker_environment(settings)
+        if not given:
+            self._head = self._launch_ray()
+        settings = self._with_store(self._with_database(self._settings))
+        if self._head is None:
+            return Parts(
+                settings=settings,
+                ray_address=given or "",
+                ray_client_address=_client_of(given or ""),
+                wait_for_ray=None,
+            )
+        return Parts(
+            settings=settings,
+            ray_address=self._head.address,
+            ray_client_address=self._head.client_address,
+            wait_for_ray=self._head.wait,
         )
-        self._stack.callback(head.stop)
-        head.start()
+
+    def _launch_ray(self) -> RayHead:
+        self._say("Starting Ray …")
+        environment = _worker_environment(self._settings)
+        head = RayHead(uuid.uuid4().hex, log_path=self._data_dir / "ray.log", environment=environment)
+        self._stack.callback(head.stop)  # in case `launch` fails half-way
+        head.launch()
         os.environ.update(
             {name: value for name, value in head.environment().items() if name.startswith("RAY_")}
         )
-        return Parts(settings=settings, ray_address=head.address, ray_client_address=head.client_address)
+        return head
 
     def stop(self) -> None:
-        """Stop what was started, in reverse order. Idempotent."""
+        """Stop what was started; Ray first, since its actors use the rest. Idempotent."""
+        if self._head is not None:
+            self._head.stop()
         self._stack.close()
 
     def _with_database(self, settings: Settings) -> Settings:

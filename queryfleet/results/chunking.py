@@ -6,6 +6,7 @@ A chunk also closes when its oldest row has waited long enough, so that a slow w
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import zlib
@@ -22,12 +23,32 @@ if TYPE_CHECKING:
 
     from queryfleet.results.encoder import EncodedBatch
 
-__all__ = ["ChunkBuilder", "ChunkLimits", "SealedChunk", "chunk_key", "manifest_key", "result_prefix"]
+__all__ = [
+    "RESULTS_PREFIX",
+    "ChunkBuilder",
+    "ChunkLimits",
+    "SealedChunk",
+    "attempt_of_key",
+    "chunk_key",
+    "manifest_key",
+    "result_prefix",
+]
+
+
+RESULTS_PREFIX = "results/"  # every object of every result
+
+_KEY = re.compile(r"results/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([0-9]{1,9})/")
 
 
 def result_prefix(query_uuid: str, attempt: int) -> str:
     """Return the key prefix of everything one attempt writes."""
-    return f"results/{query_uuid}/{attempt}/"
+    return f"{RESULTS_PREFIX}{query_uuid}/{attempt}/"
+
+
+def attempt_of_key(key: str) -> tuple[str, int] | None:
+    """Return the query and attempt that wrote an object, or None when it is not a part of a result."""
+    match = _KEY.match(key)
+    return (match[1], int(match[2])) if match else None
 
 
 def chunk_key(query_uuid: str, attempt: int, index: int) -> str:

@@ -51,7 +51,7 @@ _NULL = b"null"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """One text per row. `cells`, `listed`, `picked` and `from_strings` make it and see to padding and nulls."""
+    """One text per row. `cells`, `listed`, `picked` and `from_strings` see to padding and nulls."""
 
     data: Bytes  # at least BLOCK bytes can be read from the beginning of every text
     starts: Indices  # where each row's text begins in `data`
@@ -190,7 +190,7 @@ def assemble(columns: Sequence[Texts], gaps: Sequence[bytes]) -> tuple[Bytes, In
         totals += column.lengths
     offsets = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(totals, out=offsets[1:])
-    # From Arrow's memory pool, which keeps pages for the next batch; fresh ones cost more than writing to them.
+    # From Arrow's memory pool, which keeps its pages: fresh ones cost more than what is written to them.
     out = np.frombuffer(pa.allocate_buffer(int(offsets[-1]) + len(tail) + 2 * BLOCK), dtype=np.uint8)
     if count == 0:
         return out, offsets

@@ -369,10 +369,10 @@ class PostgresStatusStore:
         """Note that the objects of a result are gone."""
         await self._rows("mark_deleted", query_uuid=query_uuid)
 
-    async def live_attempts(self, query_uuids: Sequence[str]) -> set[tuple[str, int]]:
-        """Return which attempts of these queries have objects that must stay."""
-        rows = await self._rows("live_attempts", query_uuids=list(query_uuids))
-        return {(row["query_uuid"], row["attempt"]) for row in rows}
+    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, int | None]:
+        """Return, of these queries, those that are known, with the attempt whose objects must stay, if any."""
+        rows = await self._rows("known_attempts", query_uuids=list(query_uuids))
+        return {row["query_uuid"]: row["live_attempt"] for row in rows}
 
     async def forget_history(self, *, before: datetime, count: int) -> int:
         """Drop at most `count` queries that ended before that time and whose rows are gone; returns how many."""

@@ -288,11 +288,13 @@ order by results_expire_at limit %(count)s;
 -- The objects of a query's result are gone.
 update query set objects_deleted_at = clock_timestamp() where query_uuid = %(query_uuid)s;
 
--- name: live_attempts
--- Of these queries, the attempts whose objects must stay: those that run, and those that are kept.
-select query_uuid::text, attempt from query
-where query_uuid = any(%(query_uuids)s::uuid[]) and objects_deleted_at is null
-  and (status in ('pending', 'running') or (status = 'ready' and result_query_uuid is null));
+-- name: known_attempts
+-- Of these queries, those that are known, with the attempt whose objects must stay: null when none must.
+select query_uuid::text,
+       case when objects_deleted_at is null
+                 and (status in ('pending', 'running') or (status = 'ready' and result_query_uuid is null))
+            then attempt end as live_attempt
+from query where query_uuid = any(%(query_uuids)s::uuid[]);
 
 -- name: forget_history
 -- Drop queries that ended long ago and whose rows are gone.

@@ -11,6 +11,7 @@ from queryfleet.errors import QueryCancelledError, WarehouseConnectionError
 from queryfleet.warehouse.postgres_errors import connection_error
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection
 
 __all__ = ["Backend", "Opening", "Target", "run_plainly"]
@@ -141,7 +142,7 @@ class Target:
         return str(row[0]) if row else ""
 
 
-def run_plainly(connection: Connection, statement: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def run_plainly(connection: Connection, statement: str) -> pa.Table:
     """Run a statement of our own and return its result as an Arrow table."""
     with connection.cursor(adbc_stmt_kwargs={"adbc.postgresql.use_copy": "false"}) as cursor:
         cursor.execute(statement)

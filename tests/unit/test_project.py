@@ -155,7 +155,7 @@ def test_load_project_relative_folder_becomes_absolute(
         (MINIMAL + "folder: /x\n", r"line 5: `folder` is not a known key"),
         (
             MINIMAL + "zzz: 1\n",
-            r"line 5: `zzz` is not a known key; choose one of: allow_writes, defaults, name",
+            r"line 5: `zzz` is not a known key; choose one of: allow_writes, defaults, limits, name",
         ),
         (MINIMAL + "  pth: x\n", r"line 5: `warehouse.pth` is not a known key; did you mean `path`\?"),
         (MINIMAL + "name: 5\n", r"line 5: `name` must be text, found a number: put it in quotes"),
