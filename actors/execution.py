@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from actors.deadlines import Deadlines
 from actors.messages import Outcome
 from queryfleet.columns import columns_of
 from queryfleet.errors import (
@@ -27,7 +28,9 @@ from queryfleet.errors import (
     ServiceError,
     StatusStoreError,
 )
+from queryfleet.limits import ProjectLimits
 from queryfleet.results.chunking import ChunkBuilder, ChunkLimits
+from queryfleet.results.limit import ResultLimit
 from queryfleet.results.reader import delete_attempt
 from queryfleet.results.writer import ResultWriter
 from queryfleet.status.record import Failure
@@ -39,8 +42,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from actors.messages import Assignment
-    from queryfleet.errors import JsonValue
+    from queryfleet.errors import JsonValue, WarehouseTimeoutError
     from queryfleet.model import ChunkRef, Column
+    from queryfleet.results.encoder import Encoder
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.postgres import PostgresStatusStore
@@ -124,14 +128,22 @@ class Execution:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._log = log.bind(query_uuid=assignment.query_uuid, attempt=assignment.attempt)
-        limits = ChunkLimits(
+        self._limits = ProjectLimits.of(assignment.project, settings)
+        self._limit = ResultLimit(
+            rows_max=self._limits.rows,
+            bytes_max=self._limits.bytes,
+            is_error=self._limits.on_limit == "error",
+        )
+        self._deadlines = Deadlines(self._limits)
+        self._timeout: WarehouseTimeoutError | None = None  # the deadline that stopped the attempt
+        chunk_limits = ChunkLimits(
             chunk_bytes=settings.chunk_bytes,
             chunk_bytes_first=settings.chunk_bytes_first,
             chunk_age_seconds=settings.chunk_age_seconds,
             chunk_age_seconds_max=settings.chunk_age_seconds_max,
             block_rows=settings.block_rows,
         )
-        self._builder = ChunkBuilder(assignment.query_uuid, assignment.attempt, limits)
+        self._builder = ChunkBuilder(assignment.query_uuid, assignment.attempt, chunk_limits)
         self._writer = ResultWriter(
             store,
             assignment.query_uuid,
@@ -157,6 +169,7 @@ class Execution:
 
     async def _run(self) -> Outcome:
         sealing = asyncio.create_task(self._seal_aged())
+        watching = asyncio.create_task(self._watch_deadlines())
         try:
             await self._loop.run_in_executor(self._executor, self._pull)
             self._pulled.set()
@@ -168,6 +181,7 @@ class Execution:
             return await self._end(error)
         finally:
             sealing.cancel()
+            watching.cancel()
         return Outcome.READY
 
     async def cancel(self) -> None:
@@ -187,12 +201,15 @@ class Execution:
         query = self.assignment
         warehouse = self._open_warehouse()
         allow_writes = bool(query.project.get("allow_writes"))
-        statement = Statement(sql=query.sql, row_limit=query.row_limit, allow_writes=allow_writes)
+        row_limit = self._limit.row_limit(query.row_limit)
+        statement = Statement(sql=query.sql, row_limit=row_limit, allow_writes=allow_writes)
         self._check_stopped()
         with warehouse.open(query.tag) as session:
             self._adopt(session)
             try:
+                self._deadlines.enter("connect")
                 session.connect()
+                self._deadlines.enter("execute")
                 warehouse_query_id = session.submit(statement)
                 self._note(
                     self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id)
@@ -202,15 +219,25 @@ class Execution:
                 described = schema_to_bytes(schema)
                 # No page can be shown without these, so a database that is away is waited for.
                 self._heed(self._wait(self._insist(lambda: self._describe(described))))
-                encoder = Encoder(schema)
-                for batch in session.batches(max_rows=self._settings.batch_rows):
-                    self._check_stopped()
-                    full = self._builder.append(encoder.encode(batch))
-                    if full is not None:
-                        self._wait(self._writer.put(full))
+                self._store_batches(session, Encoder(schema))
             finally:
                 with self._session_lock:
                     self._session = None
+
+    def _store_batches(self, session: WarehouseSession, encoder: Encoder) -> None:
+        self._deadlines.enter("idle")
+        for batch in session.batches(max_rows=self._settings.batch_rows):
+            self._check_stopped()
+            # Time spent on storing is not the warehouse's.
+            self._deadlines.enter(None)
+            lines = self._limit.cut_bytes(encoder.encode(self._limit.cut_rows(batch)))
+            full = self._builder.append(lines) if len(lines.offsets) > 1 else None
+            if full is not None:
+                self._wait(self._writer.put(full))
+            if self._limit.reached is not None:
+                break
+            self._deadlines.enter("idle")
+        self._deadlines.enter(None)
 
     def _adopt(self, session: WarehouseSession) -> None:
         with self._session_lock:
@@ -262,7 +289,9 @@ class Execution:
                 row_count=finished.row_count,
                 byte_count=finished.byte_count,
                 chunk_count=finished.chunk_count,
-                ttl_seconds=self._settings.results_ttl_seconds,
+                ttl_seconds=self._limits.cache_seconds,
+                truncated=self._limit.reached is not None,
+                warnings=[self._limit.reached] if self._limit.reached is not None else [],
             )
         )
         self._log.info("query.ready", row_count=finished.row_count, byte_count=finished.byte_count)
@@ -291,6 +320,14 @@ class Execution:
             if aged is not None:
                 await self._writer.put(aged)
 
+    async def _watch_deadlines(self) -> None:
+        pause = self._deadlines.pause_seconds()
+        while not await _is_set(self._pulled, timeout_seconds=pause):
+            self._timeout = self._deadlines.overdue()
+            if self._timeout is not None:
+                await self.cancel()
+                return
+
     async def _keep_lease(self) -> None:
         query, seconds = self.assignment, self._settings.lease_seconds
         while True:
@@ -313,8 +350,15 @@ class Execution:
             except StatusStoreError as unknown:
                 self._log.warning("query.end_unknown", reason=unknown.message)
                 return Outcome.FENCED
-            if record is not None and (record.status, record.attempt) == (QueryStatus.READY, self.assignment.attempt):
+            if record is not None and (record.status, record.attempt) == (
+                QueryStatus.READY,
+                self.assignment.attempt,
+            ):
                 return Outcome.READY
+        if self._timeout is not None and not isinstance(error, AttemptFencedError):
+            # The deadline stopped the warehouse; whatever that looked like here, the deadline is the reason.
+            self._stopped = False
+            return await self._end_failed(self._timeout)
         refused = isinstance(error, AttemptFencedError | QueryCancelledError)
         # A driver may report its own cancel in words we do not know; being stopped is then the reason.
         return await (self._end_refused() if refused or self._stopped else self._end_failed(error))

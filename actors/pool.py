@@ -1,37 +1,38 @@
-"""The pool of warm query actors: made ahead of time, lent one query at a time, replaced when worn or lost."""
+"""The pool of warm query actors: made ahead of time, lent one query at a time, replaced when worn or lost.
+
+Its size follows the cluster, and between two bounds the number of queries. A pool belongs to one generation; actors
+that another generation left behind finish their query and are then replaced.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import uuid
+import time
 from typing import TYPE_CHECKING, Any
 
 import ray
 import structlog
 from ray.exceptions import RayError
 
-from actors.names import NAMESPACE, QUERY_ACTOR_PREFIX
+from actors.demand import Demand, default_pool_size
+from actors.names import NAMESPACE, generation_of_query_actor, query_actor_name
 from actors.query_actor import QueryActor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Collection
 
     from actors.messages import ActorReport
     from queryfleet.settings import Settings
 
-__all__ = ["ActorPool", "default_pool_size"]
+__all__ = ["ActorPool"]
 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 5.0
-_ACTOR_BYTES = 512 * 1024 * 1024
+_MEASURE_SECONDS = 15.0  # how often the cluster is looked at
+_NODE_BYTES = 2 * 1024**3  # taken for a cluster's memory when Ray does not tell
 
 log = structlog.get_logger()
-
-
-def default_pool_size(cpus: float, memory_bytes: float) -> int:
-    """Return how many query actors a cluster of this size should keep warm: two per core, as memory allows."""
-    return max(1, int(min(2 * cpus, memory_bytes / _ACTOR_BYTES)))
 
 
 def awaitable(ref: Any) -> Awaitable[Any]:
@@ -40,25 +41,73 @@ def awaitable(ref: Any) -> Awaitable[Any]:
 
 
 class ActorPool:
-    """Keeps `size` query actors. All methods run on one event loop."""
+    """Keeps `size` query actors. All methods run on one event loop.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: Of the service.
+        generation: Whose pool it is.
+    """
+
+    def __init__(self, settings: Settings, generation: int) -> None:
         self._settings = settings
-        self._handles: dict[str, Any] = {}  # every actor that can be spoken to, by name
+        self._generation = generation
+        self._handles: dict[str, Any] = {}  # every actor that can be spoken to, by name, oldest first
         self._idle: list[str] = []
         self._starting: set[asyncio.Task[None]] = set()
+        self._retired = False
+        self._demand = Demand()
+        self._measured_at = -_MEASURE_SECONDS
+        self._smallest = 0
         self.changed = asyncio.Event()  # set when an actor becomes idle
-        self.size = settings.pool_size or default_pool_size(
-            ray.cluster_resources().get("CPU", os.cpu_count() or 1),
-            ray.cluster_resources().get("memory", 4 * _ACTOR_BYTES),
+        self._measure()
+
+    def _measure(self) -> None:
+        """Look how large the cluster is: nodes come and go, and the first may be there before the others."""
+        now = time.monotonic()
+        if self._settings.pool_size:
+            self._smallest = self._settings.pool_size
+        elif now - self._measured_at >= _MEASURE_SECONDS:
+            self._measured_at = now
+            resources = ray.cluster_resources()
+            self._smallest = default_pool_size(
+                resources.get("CPU", os.cpu_count() or 1), resources.get("memory", _NODE_BYTES)
+            )
+
+    @property
+    def size(self) -> int:
+        """How many actors there should be now."""
+        if self._retired:
+            return 0
+        return self._demand.wanted(
+            smallest=self._smallest, largest=self._settings.pool_size_max, at=time.monotonic()
         )
 
-    async def adopt(self) -> list[ActorReport]:
-        """Find the actors of an earlier status actor; returns what the busy ones are doing."""
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the number of waiting queries matters."""
+        return not self._retired and self._settings.pool_size_max > self._smallest
+
+    def expect(self, waiting: int) -> None:
+        """Say how many queries wait for an actor; an elastic pool grows by them."""
+        busy = len(self._handles) - len(self._idle)
+        self._demand.note(busy + waiting, at=time.monotonic())
+        self.keep()
+
+    async def adopt(self, generations: Collection[int]) -> list[ActorReport]:
+        """Find the actors of an earlier status actor of this generation, and those of generations that have none.
+
+        Args:
+            generations: Whose status actor lives.
+
+        Returns:
+            What the busy ones are doing.
+        """
         names = [
             entry["name"]
             for entry in ray.util.list_named_actors(all_namespaces=True)
-            if entry["namespace"] == NAMESPACE and entry["name"].startswith(QUERY_ACTOR_PREFIX)
+            if entry["namespace"] == NAMESPACE
+            and (whose := generation_of_query_actor(entry["name"])) is not None
+            and (whose == self._generation or whose not in generations)
         ]
         reports = await asyncio.gather(*(self._adopt_one(name) for name in names))
         return [report for report in reports if report is not None and report.query_uuid is not None]
@@ -74,23 +123,28 @@ class ActorPool:
             return None
         self._handles[name] = handle
         if report.query_uuid is None:
-            self._release(name)
+            self.give_back(name)
         return report
 
     def keep(self) -> None:
-        """Start as many actors as are missing, in the background."""
-        for _ in range(self.size - len(self._handles) - len(self._starting)):
+        """Start as many actors as are missing, in the background, and end idle ones that are too many."""
+        self._measure()
+        missing = self.size - len(self._handles) - len(self._starting)
+        # The youngest go first: they are on the nodes that came last, which an autoscaler can then give back.
+        for name in [name for name in reversed(self._handles) if name in self._idle][: max(0, -missing)]:
+            self._end(name)
+        for _ in range(missing):
             task = asyncio.create_task(self._start())
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
     async def _start(self) -> None:
-        name = QUERY_ACTOR_PREFIX + uuid.uuid4().hex[:12]
+        name = query_actor_name(self._generation)
         remote = ray.remote(QueryActor).options(
             name=name,
             namespace=NAMESPACE,
             lifetime="detached",
-            num_cpus=0,
+            num_cpus=self._settings.actor_cpus,
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
@@ -103,32 +157,49 @@ class ActorPool:
             ray.kill(handle)
             return
         self._handles[name] = handle
-        self._release(name)
+        self.give_back(name)
         log.info("pool.actor_started", name=name, idle=len(self._idle))
 
-    def _release(self, name: str) -> None:
-        self._idle.append(name)
-        self.changed.set()
-
     def lend(self) -> str | None:
-        """Return the name of an idle actor, which is busy from then on; None when all are."""
-        return self._idle.pop() if self._idle else None
+        """Return the name of an idle actor, which is busy from then on; None when all are.
+
+        It is the oldest one, so that a pool that is larger than needed has its youngest idle.
+        """
+        name = next((name for name in self._handles if name in self._idle), None)
+        if name is not None:
+            self._idle.remove(name)
+        return name
 
     def give_back(self, name: str, *, recycle: bool = False) -> None:
-        """Take an actor back; a worn one is ended and replaced."""
-        if recycle:
+        """Take an actor back; a worn one, and one of another generation, is ended and replaced."""
+        if recycle or self._retired or generation_of_query_actor(name) != self._generation:
             self.discard(name)
         elif name in self._handles:
-            self._release(name)
+            self._idle.append(name)
+            self.changed.set()
 
     def discard(self, name: str) -> None:
         """End an actor, whatever it is doing, and replace it."""
+        self._end(name)
+        self.keep()
+
+    def _end(self, name: str) -> None:
         handle = self._handles.pop(name, None)
         if name in self._idle:
             self._idle.remove(name)
         if handle is not None:
             ray.kill(handle)
+
+    def retire(self) -> None:
+        """End the idle actors now and every other one when it is given back; start no more. Idempotent."""
+        self._retired = True
         self.keep()
+        self.changed.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no actor is left and none is being started."""
+        return not self._handles and not self._starting
 
     def handle(self, name: str) -> Any | None:
         """Return the handle of an actor, or None when it is gone."""

@@ -17,6 +17,8 @@ import ray
 import structlog
 
 from actors.messages import ActorReport, Outcome, RunReport
+from actors.meter import RayMeter
+from queryfleet.errors import StatusStoreError
 
 if TYPE_CHECKING:
     from actors.execution import Execution
@@ -66,6 +68,8 @@ class QueryActor:
             self._statuses = await open_status_store(self._settings, connections_max=4)
             self._store = open_result_store(self._settings)
             await warm_up_store(self._store)
+            self._meter = RayMeter()
+            self._retries_seen = 0
             self._idle = asyncio.Event()
             self._idle.set()
             self._guard = asyncio.create_task(self._end_when_forgotten())
@@ -96,12 +100,31 @@ class QueryActor:
             self._running = None
             self._idle.set()
         self._queries_done += 1
+        await self._measure(assignment.query_uuid, outcome)
         return RunReport(
             query_uuid=assignment.query_uuid,
             attempt=assignment.attempt,
             outcome=outcome,
             recycle=self._is_worn(outcome),
         )
+
+    async def _measure(self, query_uuid: str, outcome: Outcome) -> None:
+        retries = self._store.retry_count
+        self._meter.count("queryfleet_store_retries_total", retries - self._retries_seen)
+        self._retries_seen = retries
+        try:
+            record = await self._statuses.load(query_uuid)
+        except StatusStoreError:
+            return
+        if record is None or outcome is Outcome.FENCED:
+            self._meter.count("queryfleet_queries_total", outcome=outcome.value, error="")
+            return
+        error = record.failure.name if record.failure is not None else ""
+        self._meter.count("queryfleet_queries_total", outcome=outcome.value, error=error)
+        self._meter.count("queryfleet_rows_total", record.row_count)
+        self._meter.count("queryfleet_bytes_total", record.byte_count)
+        for name, milliseconds in record.timings.milliseconds().items():
+            self._meter.observe("queryfleet_phase_seconds", milliseconds / 1000, phase=name.removesuffix("Ms"))
 
     def _is_worn(self, outcome: Outcome) -> bool:
         return (

@@ -1,7 +1,11 @@
-"""The status actor: one named, detached process that restarts itself and keeps the service going.
+"""The status actor: one named, detached process per generation that restarts itself and keeps the service going.
 
 Its own loop runs on a thread of its own, started by the constructor, so that a restarted actor works again without
 being called by anybody.
+
+Hand-over: the status actor of a new generation starts beside the old one and fills a pool of its own. When that is
+ready it *retires* the old one, which from then on claims nothing, lets its query actors finish and end, and ends
+itself with the last of them. If the new generation never becomes ready, the old one simply goes on.
 """
 
 from __future__ import annotations
@@ -9,29 +13,43 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 import structlog
+from ray.exceptions import RayError
 
-from actors.names import NAMESPACE, STATUS_ACTOR
+from actors.fingerprint import code_digest, fingerprint
+from actors.names import NAMESPACE, generation_of_status_actor, status_actor_name
 
 if TYPE_CHECKING:
     from queryfleet.settings import Settings
 
-__all__ = ["StatusActor", "start_status_actor"]
+__all__ = ["Generation", "StatusActor", "generations", "newest_status_actor", "start_status_actor"]
+
+_ANSWER_SECONDS = 30.0
+_TRIES = 5  # somebody else may take the same number at the same moment
 
 log = structlog.get_logger()
 
 
 class StatusActor:
-    """Runs the supervisor; answers a few questions about it."""
+    """Runs the supervisor; answers a few questions about it.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: Of the service.
+        generation: Its number, counted from 1.
+        mark: The fingerprint of its code and settings.
+    """
+
+    def __init__(self, settings: Settings, generation: int, mark: str) -> None:
         from queryfleet.telemetry import configure_logging
 
         configure_logging(settings.log_level)
         self._settings = settings
+        self._generation = generation
+        self._mark = mark
         self._supervisor: Any = None
         threading.Thread(target=self._work, name="supervisor", daemon=True).start()
 
@@ -42,12 +60,18 @@ class StatusActor:
             # A supervisor that cannot go on must not leave a process that looks alive: Ray starts a new one.
             log.exception("supervisor.died")
             os._exit(1)
+        # Retired, and nothing left to do. Ray must not restart it.
+        ray.kill(ray.get_actor(status_actor_name(self._generation), namespace=NAMESPACE), no_restart=True)
 
     async def _supervise(self) -> None:
         from actors.supervisor import Supervisor
 
-        self._supervisor = Supervisor(self._settings)
+        self._supervisor = Supervisor(self._settings, self._generation)
         await self._supervisor.run()
+
+    def fingerprint(self) -> str:
+        """Return what code and settings this generation has; compare only."""
+        return self._mark
 
     def pool(self) -> dict[str, int]:
         """Return `{"size", "actors", "idle"}`: wanted, started and free query actors."""
@@ -57,16 +81,78 @@ class StatusActor:
         pool = supervisor.pool
         return {"size": pool.size, "actors": pool.actor_count, "idle": pool.idle_count}
 
+    def retire(self) -> None:
+        """Claim nothing from now on, let running queries end, then end. Idempotent; returns at once."""
+        if self._supervisor is not None:  # else it is just starting, and will be told again
+            self._supervisor.retire()
 
-def start_status_actor(settings: Settings) -> Any:
-    """Return the status actor's handle, starting it if there is none."""
-    remote = ray.remote(StatusActor).options(
-        name=STATUS_ACTOR,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        max_restarts=-1,
-        max_task_retries=-1,
-        num_cpus=0,
-    )
-    return remote.remote(settings)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A generation that runs."""
+
+    number: int  # counted from 1
+    status_actor: Any  # its handle
+    replaces: tuple[int, ...]  # generations that were there before it and have not ended; empty: it was there already
+
+
+def generations() -> list[int]:
+    """Return the numbers of the generations whose status actor runs or restarts, in order."""
+    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    found = (generation_of_status_actor(entry["name"]) for entry in named if entry["namespace"] == NAMESPACE)
+    return sorted(number for number in found if number is not None)
+
+
+def newest_status_actor() -> Any:
+    """Return the handle of the newest generation's status actor.
+
+    Raises:
+        ValueError: There is none.
+    """
+    known = generations()
+    if not known:
+        raise ValueError("no status actor runs on this cluster")
+    return ray.get_actor(status_actor_name(known[-1]), namespace=NAMESPACE)
+
+
+def start_status_actor(settings: Settings) -> Generation:
+    """Make sure that a generation with this code and these settings runs; returns without waiting for its pool.
+
+    If the newest generation is the same, it is left alone. Otherwise a new one starts, and takes over by itself.
+
+    Raises:
+        RayError: Ray could not start it.
+    """
+    mark = fingerprint(settings, code=code_digest())
+    for _ in range(_TRIES):
+        known = generations()
+        if known and _mark_of(known[-1]) == mark:
+            return Generation(
+                number=known[-1],
+                status_actor=ray.get_actor(status_actor_name(known[-1]), namespace=NAMESPACE),
+                replaces=(),
+            )
+        number = known[-1] + 1 if known else 1
+        remote = ray.remote(StatusActor).options(
+            name=status_actor_name(number),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=-1,
+            num_cpus=0,
+        )
+        handle = remote.remote(settings, number, mark)
+        if ray.get(handle.fingerprint.remote()) == mark:
+            return Generation(number=number, status_actor=handle, replaces=tuple(known))
+    raise RuntimeError("Others keep starting generations of the service; run one `queryfleet up` at a time.")
+
+
+def _mark_of(number: int) -> str | None:
+    """Return a generation's fingerprint; None when it does not say."""
+    try:
+        handle = ray.get_actor(status_actor_name(number), namespace=NAMESPACE)
+        mark: str = ray.get(handle.fingerprint.remote(), timeout=_ANSWER_SECONDS)
+    except (ValueError, RayError):
+        return None
+    return mark

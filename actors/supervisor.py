@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from ray.exceptions import ActorUnavailableError, RayError
 
+from actors.janitor import Janitor
 from actors.messages import Assignment, RunReport
 from actors.pool import ActorPool, awaitable
-from actors.services import database_url, open_status_store
-from queryfleet.errors import ConfigurationError, StatusStoreError
+from actors.services import database_url, open_result_store, open_status_store
+from queryfleet.errors import ConfigurationError, ServiceError, StatusStoreError
 from queryfleet.limits import ProjectLimits
 from queryfleet.status.admission import ProjectShare, claim_order
 from queryfleet.status.changes import WORK_CHANNEL, ChangeListener
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from actors.messages import ActorReport
     from queryfleet.settings import Settings
     from queryfleet.status.record import QueryRecord
+    from queryfleet.telemetry import Meter
 
 __all__ = ["Supervisor"]
 
@@ -34,6 +36,7 @@ _SPEAK_SECONDS = 15.0
 _FORCE_CANCEL_SECONDS = 5.0  # after this long an actor that did not confirm a cancel is killed
 _REPEAT_CANCEL_SECONDS = 1.0
 _REMEMBER_SHARES_SECONDS = 5.0
+_FOREIGN_SECONDS = 7 * 86_400.0
 
 log = structlog.get_logger()
 
@@ -41,8 +44,11 @@ log = structlog.get_logger()
 class Supervisor:
     """Claims, assigns, cancels, sweeps. Runs on one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, meter: Meter) -> None:
         self._settings = settings
+        self._meter = meter
+        self._cleaning: asyncio.Task[None] | None = None
+        self._clean_at = time.monotonic() + settings.janitor_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cancels_sent: dict[tuple[str, int], float] = {}
         self._sweep_not_before = 0.0
@@ -191,6 +197,7 @@ class Supervisor:
         except StatusStoreError:
             return  # the lease runs out, and the sweep does it
         if status is not None:
+            self._meter.count("queryfleet_attempts_lost_total", reason=reason)
             log.warning(
                 "query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status
             )
@@ -225,6 +232,36 @@ class Supervisor:
                 "query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id
             )
 
+    async def _measure(self) -> None:
+        depth = await self._statuses.queue_depth()
+        self._meter.set("queryfleet_queue_queries", depth["pending"])
+        self._meter.set("queryfleet_queue_oldest_seconds", depth["oldest_seconds"])
+        self._meter.set("queryfleet_running_queries", depth["running"])
+        self._meter.set("queryfleet_pool_actors", self.pool.idle_count, state="idle")
+        self._meter.set("queryfleet_pool_actors", self.pool.actor_count - self.pool.idle_count, state="busy")
+
+    async def _clean(self) -> None:
+        settings = self._settings
+        store = open_result_store(settings)
+        janitor = Janitor(
+            self._statuses,
+            store,
+            retention_seconds=settings.history_retention_seconds,
+            orphan_seconds=settings.orphan_seconds,
+            # No result lives longer than this, whoever wrote it.
+            foreign_seconds=settings.results_ttl_seconds + _FOREIGN_SECONDS,
+        )
+        try:
+            cleaned = await janitor.clean()
+        except ServiceError as error:
+            log.warning("janitor.interrupted", reason=error.message)
+        else:
+            self._meter.count("queryfleet_cleaned_total", cleaned.results, kind="results")
+            self._meter.count("queryfleet_cleaned_total", cleaned.orphans, kind="orphans")
+            self._meter.count("queryfleet_cleaned_total", cleaned.queries, kind="queries")
+        finally:
+            await store.close()
+
     async def _end_overdue(self) -> None:
         """End what has waited too long, and cancel what nobody polls."""
         for row in await self._statuses.queue_overdue(queue_seconds=self._settings.queue_seconds_max):
@@ -247,6 +284,10 @@ class Supervisor:
                 await self._lose(row["query_uuid"], row["attempt"], "its lease ran out")
         await self._end_overdue()
         await self._statuses.settle()
+        await self._measure()
+        if now >= self._clean_at and (self._cleaning is None or self._cleaning.done()):
+            self._clean_at = now + self._settings.janitor_seconds
+            self._cleaning = asyncio.create_task(self._clean())
         self.pool.keep()
         if now - getattr(self, "_spoke_at", 0.0) >= _SPEAK_SECONDS:
             self._spoke_at = now

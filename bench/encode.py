@@ -3,9 +3,9 @@
     python bench/encode.py [--rows 300000] [--runs 7]
 
 Both sides start from rows in memory: Arrow batches of 8,192 rows here, row objects as database drivers give
-them there (see bench/node/encode.mjs). Runs alternate; printed are medians of the process's CPU time, the ratio,
-what Polars' `struct.json_encode` does with the same batches after casts that give nearly the same spellings, and
-how two threads scale.
+them there (see bench/node/encode.mjs). Runs alternate; printed are medians of the process's CPU time, the
+ratio, what Polars' `struct.json_encode` does with the same batches after casts that give nearly the same
+spellings, and how two threads scale.
 """
 
 from __future__ import annotations

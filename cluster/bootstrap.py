@@ -56,8 +56,9 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
-        return f"http://{self.parts.settings.host}:{self.port}"
+        """Where it answers; a service that listens on every address is told by the one of this machine."""
+        host = self.parts.settings.host
+        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{self.port}"  # noqa: S104
 
     def start(self) -> None:
         """Start everything and return when a query can be answered.

@@ -158,6 +158,8 @@ def _run(
             for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
                 _write_json(path, _announcement(service))
                 announced.append(path)
+            if os.environ.get("RAY_AUTH_MODE") != "token":
+                _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
             _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
             stop.wait()
     finally:

@@ -15,7 +15,7 @@ from queryfleet.errors import ServiceError
 from queryfleet.status.migrations import LATEST, schema_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from queryfleet.settings import Settings
@@ -133,7 +133,7 @@ def _warehouses(settings: Settings) -> Iterator[Finding]:
 async def _projects(settings: Settings) -> list[tuple[str, dict[str, Any]]]:
     statuses = await open_status_store(settings, connections_max=1)
     try:
-        rows: list[Mapping[str, Any]] = await statuses.projects()
+        rows = await statuses.projects()
         found = [(str(row["name"]), await statuses.load_project(row["project_uuid"])) for row in rows]
         return [(name, definition) for name, definition in found if definition is not None]
     finally:

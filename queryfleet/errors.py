@@ -17,6 +17,7 @@
     │  ├─ WarehouseConnectionError
     │  ├─ WarehouseQueryError
     │  └─ WarehouseTimeoutError
+    ├─ LimitExceededError
     ├─ StorageError
     │  ├─ ObjectNotFoundError
     │  └─ ResultCorruptError
@@ -51,6 +52,7 @@ __all__ = [
     "InternalError",
     "InvalidRequestError",
     "JsonValue",
+    "LimitExceededError",
     "NotFoundError",
     "NotSupportedError",
     "ObjectNotFoundError",
@@ -221,6 +223,14 @@ class WarehouseTimeoutError(WarehouseError):
 
     code = "warehouse_timeout"
     wire_name = "TimeoutError"
+
+
+class LimitExceededError(ServiceError):
+    """The result is larger than the project allows, and the project wants an error then."""
+
+    code = "limit_exceeded"
+    wire_name = "LimitExceededError"
+    status = 400
 
 
 class StorageError(ServiceError):

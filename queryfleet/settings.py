@@ -117,6 +117,15 @@ class Settings(BaseSettings):
     sweep_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1.0, description="How often the status actor looks for lost attempts and missed wake-ups."
     )
+    janitor_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60.0, description="How often expired results, orphaned objects and old history are looked for."
+    )
+    history_retention_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30 * 86_400.0, description="How long ended queries stay in the history."
+    )
+    orphan_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=3600.0, description="Objects younger than this are never taken for orphans."
+    )
     results_ttl_seconds: Annotated[int, Field(ge=1)] = Field(default=86_400, description="How long results are kept.")
 
     chunk_bytes: Annotated[int, Field(ge=64 * 1024, le=512 * MIB)] = Field(

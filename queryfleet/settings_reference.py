@@ -18,15 +18,16 @@ from queryfleet.settings import PREFIX, Settings
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["settings_markdown"]
+__all__ = ["SECTIONS", "settings_markdown"]
 
 _KIB, _MIB = 1024, 1024 * 1024
 
 # A section begins at the field named; fields keep the order of `Settings`.
-_SECTIONS: Final = {
+SECTIONS: Final = {
     "database_url": "Where the parts are",
     "host": "HTTP",
     "pool_size": "Query actors",
+    "running_per_project_max": "Admission and limits",
     "attempts_max": "Leases and retention",
     "chunk_bytes": "Stored results",
     "log_level": "Other",
@@ -76,9 +77,9 @@ def settings_markdown() -> str:
     """Return the whole reference; ends with a line feed."""
     parts = [_INTRODUCTION]
     for name, field in Settings.model_fields.items():
-        if name in _SECTIONS:
+        if name in SECTIONS:
             parts.append(
-                f"\n## {_SECTIONS[name]}\n\n| Variable | Value | Default | Meaning |\n|---|---|---|---|\n"
+                f"\n## {SECTIONS[name]}\n\n| Variable | Value | Default | Meaning |\n|---|---|---|---|\n"
             )
         cells = (
             f"`{PREFIX}{name.upper()}`",

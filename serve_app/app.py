@@ -10,8 +10,9 @@ from fastapi.openapi.utils import get_openapi
 
 from queryfleet import __version__
 from queryfleet.schemas.requests import SqlRequest
+from queryfleet.telemetry import NoMeter
 from serve_app import docs, error_handlers
-from serve_app.routes import execute, health, results
+from serve_app.routes import execute, health, history, results
 from serve_app.services import close_services, open_services
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queryfleet.settings import Settings
+    from queryfleet.telemetry import Meter
 
 __all__ = ["create_app"]
 
@@ -33,12 +35,12 @@ _BODIES = (SqlRequest,)  # read by hand, to bound their size, so FastAPI does no
 _TOKEN = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`ApiKey <token>`"}
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, meter: Meter | None = None) -> FastAPI:
     """Build the application; it opens its connections when the server starts it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = await open_services(settings)
+        app.state.services = await open_services(settings, meter or NoMeter())
         try:
             yield
         finally:
@@ -54,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         servers=[{"url": "/"}],
     )
     error_handlers.install(app)
-    for routes in (execute, results, health):
+    for routes in (execute, results, history, health):
         app.include_router(routes.router)
     docs.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way

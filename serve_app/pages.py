@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.record import QueryRecord
+    from queryfleet.telemetry import Meter
     from serve_app.queries import Queries
 
 __all__ = ["PageRequest", "Pages"]
@@ -74,9 +75,10 @@ class PageRequest:
 class Pages:
     """Writes the answers of one replica."""
 
-    def __init__(self, queries: Queries, store: ObjectStore) -> None:
+    def __init__(self, queries: Queries, store: ObjectStore, meter: Meter) -> None:
         self._queries = queries
         self._store = store
+        self._meter = meter
 
     async def answer(self, record: QueryRecord, wanted: PageRequest, extra: dict[str, Any] | None = None) -> Response:
         """Return the answer to a poll.
@@ -149,7 +151,10 @@ class Pages:
             lines = await read_lines(self._store, chunks, first_row, row_count)
             schema = schema_from_bytes(record.arrow_schema or b"")
             rows = await asyncio.to_thread(render_rows, lines, schema)
-        return rows, round((time.perf_counter() - began) * 1000)
+        seconds = time.perf_counter() - began
+        self._meter.count("queryfleet_pages_total")
+        self._meter.observe("queryfleet_page_seconds", seconds)
+        return rows, round(seconds * 1000)
 
 
 def _columns(record: QueryRecord) -> dict[str, Any]:

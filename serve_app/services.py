@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.telemetry import Meter
 
 __all__ = ["Services", "close_services", "open_services"]
 
@@ -58,7 +59,7 @@ class Services:
     pages: Pages
 
 
-async def open_services(settings: Settings) -> Services:
+async def open_services(settings: Settings, meter: Meter) -> Services:
     """Open the parts on the running loop. The database may still be away: the first requests then answer 503."""
     statuses = await open_status_store(settings, connections_max=_CONNECTIONS_MAX)
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
@@ -74,7 +75,7 @@ async def open_services(settings: Settings) -> Services:
         accounts=Accounts(statuses),
         projects=Projects(statuses),
         queries=queries,
-        pages=Pages(queries, store),
+        pages=Pages(queries, store, meter),
     )
 
 

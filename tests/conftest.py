@@ -3,8 +3,21 @@
 import os
 
 import pytest
+from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.s3_servers", "tests.fixtures.statuses"]
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.query_service",
+    "tests.fixtures.s3_servers",
+    "tests.fixtures.service",
+    "tests.fixtures.statuses",
+    "tests.fixtures.warehouses",
+]
+
+
+# A loaded machine is no reason to fail: how long one example takes is not what is tested.
+settings.register_profile("queryfleet", deadline=None)
+settings.load_profile("queryfleet")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -56,7 +56,7 @@ def end_stack(stack_id: str, folder: Path) -> None:
     Cost: reads the environment of every process of this user, about 20 ms per hundred.
     """
     for _ in range(_ROUNDS):
-        left = [process for process in psutil.process_iter() if _is_marked(process, stack_id)]
+        left = [process for process in psutil.process_iter() if _is_marked(process, stack_id, folder)]
         if not left:
             break
         for process in left:
@@ -66,13 +66,17 @@ def end_stack(stack_id: str, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_marked(process: psutil.Process, stack_id: str) -> bool:
+def _is_marked(process: psutil.Process, stack_id: str, folder: Path) -> bool:
     if process.pid == os.getpid():
         return False
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == stack_id)
+        environment = process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
     except (psutil.Error, OSError):
         return False
+    # Ray's agents write their title over a part of their environment, the marker included. The folder stands in
+    # several other variables.
+    inside = f"{folder}/"
+    return environment.get(MARKER) == stack_id or any(inside in value for value in environment.values())
 
 
 def main() -> None:

@@ -86,7 +86,8 @@ class Encoder:
             InternalError: The batch has another schema.
 
         Cost: 15 to 30 ns per value on common types, nearly all of it without the GIL; memory about five times
-        the lines of 8,192 rows, plus the result. Batches of 8,192 rows are best: larger ones are cut and joined.
+        the lines of 8,192 rows, plus the result. Batches of 8,192 rows are best: larger ones are cut, then
+        joined again.
         """
         if not batch.schema.equals(self._schema):
             raise InternalError(f"A batch has the columns {batch.schema.names}, not {self._schema.names}.")

@@ -63,6 +63,11 @@ class ObjectStore(Protocol):
         """Where this store lies, without any secret; `open_store` accepts it."""
         ...
 
+    @property
+    def retry_count(self) -> int:
+        """How often an operation was repeated so far because it failed for a passing reason."""
+        ...
+
     async def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Write one object, whole or not at all; it is visible and durable on return. Replaces an older one.
 

@@ -64,6 +64,11 @@ class LocalStore:
         """`file:///…`, percent-encoded where needed."""
         return self._root.as_uri()
 
+    @property
+    def retry_count(self) -> int:
+        """Always 0: nothing here fails for a passing reason."""
+        return 0
+
     async def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Write one file durably; see `ObjectStore.put`. Cost: file and directory are flushed to disk.
 

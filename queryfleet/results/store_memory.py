@@ -37,6 +37,11 @@ class MemoryStore:
         """`memory://name`."""
         return f"memory://{self._name}"
 
+    @property
+    def retry_count(self) -> int:
+        """Always 0: nothing here fails for a passing reason."""
+        return 0
+
     async def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Keep a copy of `data`; see `ObjectStore.put`."""
         self._open()[check_key(key)] = (bytes(data), datetime.now(UTC))

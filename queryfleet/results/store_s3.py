@@ -69,6 +69,7 @@ class S3Store:
     def __init__(self, bucket: str, *, prefix: str = "", options: StoreOptions) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
+        self._retry_count = 0
         self._timeout_seconds = options.request_timeout_seconds
         self._place = Place(
             bucket=bucket, endpoint_url=options.endpoint_url, secret=options.secret_access_key, url=self.url
@@ -83,6 +84,11 @@ class S3Store:
     def url(self) -> str:
         """`s3://bucket/prefix`, percent-encoded where needed."""
         return f"s3://{self._bucket}/{quote(self._prefix)}".rstrip("/")
+
+    @property
+    def retry_count(self) -> int:
+        """How often an operation was repeated so far."""
+        return self._retry_count
 
     async def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Send one PutObject; see `ObjectStore.put`. Cost: a `memoryview` is copied once."""
@@ -215,6 +221,7 @@ class S3Store:
                 jittered = pause_seconds * random.uniform(0.5, 1)  # noqa: S311  # no secret depends on it
                 if not is_transient(error) or clock() + jittered > last_start:
                     raise
+            self._retry_count += 1
             await asyncio.sleep(jittered)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 

@@ -37,9 +37,10 @@ __all__ = [
     "Texts",
     "assemble",
     "cells",
-    "choices",
     "from_strings",
+    "listed",
     "merged",
+    "picked",
     "text_array",
     "windows",
 ]

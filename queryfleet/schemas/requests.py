@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["QueryContext", "SqlRequest"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell one alone, UTF-8 cannot
 
 
 class QueryContext(StrEnum):
@@ -81,6 +84,8 @@ class SqlRequest(BaseModel):
     def _sql_is_text(cls, value: str) -> str:
         if "\x00" in value:
             raise ValueError("contains a NUL character; remove it")
+        if _SURROGATE.search(value):
+            raise ValueError("contains half of a character (a lone surrogate); remove it")
         if not value.strip():
             raise ValueError("is empty; write one statement")
         return value

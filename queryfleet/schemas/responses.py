@@ -288,3 +288,73 @@ class ReadinessAnswer(_Wire):
     )
     status: Literal["ok"]
     results: ReadinessResults
+
+
+class HistoryEntry(_Wire):
+    """One query of the past or the present."""
+
+    queryUuid: str  # noqa: N815
+    userUuid: str = Field(description="Who asked.")  # noqa: N815
+    context: str
+    sql: str = Field(description="At most 10,000 characters of it.")
+    status: Literal["pending", "running", "ready", "error", "cancelled"]
+    attempt: int
+    cacheHit: bool  # noqa: N815
+    warehouseQueryId: str | None  # noqa: N815
+    rows: int
+    bytes: int
+    createdAt: str  # noqa: N815
+    startedAt: str | None  # noqa: N815
+    endedAt: str | None  # noqa: N815
+    timings: dict[str, int]
+
+
+class HistoryResults(_Wire):
+    """One page of a history."""
+
+    page: int
+    pageSize: int  # noqa: N815
+    totalResults: int  # noqa: N815
+    totalPageCount: int  # noqa: N815
+    queries: list[HistoryEntry]
+
+
+class HistoryAnswer(_Wire):
+    """Queries, newest first."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "results": {
+                        "page": 1,
+                        "pageSize": 100,
+                        "totalResults": 1,
+                        "totalPageCount": 1,
+                        "queries": [
+                            {
+                                "queryUuid": _UUID,
+                                "userUuid": "0d5f6e1c-4c1c-4a62-a3f0-6ef0a2a5a001",
+                                "context": "sqlRunner",
+                                "sql": "select status, count(*) from orders group by 1",
+                                "status": "ready",
+                                "attempt": 1,
+                                "cacheHit": False,
+                                "warehouseQueryId": "12345",
+                                "rows": 4,
+                                "bytes": 160,
+                                "createdAt": "2026-01-02T03:04:05.678Z",
+                                "startedAt": "2026-01-02T03:04:05.680Z",
+                                "endedAt": "2026-01-02T03:04:06.100Z",
+                                "timings": {"queueMs": 2, "executeMs": 400, "totalMs": 422},
+                            }
+                        ],
+                    },
+                }
+            ]
+        },
+    )
+    status: Literal["ok"]
+    results: HistoryResults

@@ -57,8 +57,8 @@ class ProjectApi:
         return self._send("GET", path + (f"?{urlencode(given)}" if given else ""), None, {})
 
     def submit(self, sql: str, **body: object) -> str:
-        """Start a query and return its uuid."""
-        return self.post("/sql", {"sql": sql, **body}).results["queryUuid"]
+        """Start a query of its own, whatever was asked before, and return its uuid."""
+        return self.post("/sql", {"sql": sql, "invalidateCache": True, **body}).results["queryUuid"]
 
     def poll(
         self, query_uuid: str, *, page: int | None = None, page_size: int | None = None, wait_ms: int | None = None

@@ -78,6 +78,7 @@ _WIRE = {
     "WarehouseConnectionError": ("WarehouseConnectionError", 400, True),
     "WarehouseQueryError": ("WarehouseQueryError", 400, False),
     "WarehouseTimeoutError": ("TimeoutError", 400, False),
+    "LimitExceededError": ("LimitExceededError", 400, False),
     "StorageError": ("S3Error", 503, True),
     "ObjectNotFoundError": ("S3Error", 503, False),
     "ResultCorruptError": ("S3Error", 500, False),

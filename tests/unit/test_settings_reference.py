@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from queryfleet.settings import PREFIX, Settings
-from queryfleet.settings_reference import settings_markdown
+from queryfleet.settings_reference import SECTIONS, settings_markdown
 
 _FILE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -34,3 +34,12 @@ def test_settings_markdown_rows_have_as_many_cells_as_their_header() -> None:
             width = cells
         elif line.startswith("| "):
             assert cells == width
+
+
+def test_settings_markdown_sections_begin_at_settings_that_exist() -> None:
+    """Every section of the reference is there, in the order of the settings."""
+    assert set(SECTIONS) <= set(Settings.model_fields)
+    headings = [
+        line.removeprefix("## ") for line in settings_markdown().splitlines() if line.startswith("## ")
+    ]
+    assert headings[: len(SECTIONS)] == list(SECTIONS.values())

@@ -41,6 +41,7 @@ def migrate(database_url: str) -> str:
         StatusStoreError: The database cannot be reached, or a step failed; nothing is left half done.
     """
     from alembic import command
+    from alembic.util.exc import CommandError
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
@@ -52,6 +53,11 @@ def migrate(database_url: str) -> str:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except CommandError as error:
+        raise StatusStoreError(
+            f"The database has a schema that this release, which knows up to {LATEST}, does not know; "
+            "use the newer release that made it."
+        ) from error
     except SQLAlchemyError as error:
         raise StatusStoreError("The database schema could not be brought up to date.", cause=_cause(error)) from error
     return LATEST

@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand: `python -m bench`. See README.md beside this file."""
