@@ -196,6 +196,10 @@ class ActorPool:
         self.keep()
         self.changed.set()
 
+    def is_filled(self, *, patient: bool) -> bool:
+        """Whether every wanted actor has started; when not `patient`, whether any has."""
+        return len(self._handles) >= (max(1, self.size) if patient else 1)
+
     @property
     def is_empty(self) -> bool:
         """Whether no actor is left and none is being started."""

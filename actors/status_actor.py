@@ -13,22 +13,21 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 import structlog
-from ray.exceptions import RayError
 
 from actors.fingerprint import code_digest, fingerprint
-from actors.names import NAMESPACE, generation_of_status_actor, status_actor_name
+from actors.generation import Generation, fingerprint_of, generations
+from actors.names import NAMESPACE, status_actor_name
+from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from queryfleet.settings import Settings
 
-__all__ = ["Generation", "StatusActor", "generations", "newest_status_actor", "start_status_actor"]
+__all__ = ["StatusActor", "start_status_actor"]
 
-_ANSWER_SECONDS = 30.0
 _TRIES = 5  # somebody else may take the same number at the same moment
 
 log = structlog.get_logger()
@@ -64,9 +63,10 @@ class StatusActor:
         ray.kill(ray.get_actor(status_actor_name(self._generation), namespace=NAMESPACE), no_restart=True)
 
     async def _supervise(self) -> None:
+        from actors.meter import RayMeter
         from actors.supervisor import Supervisor
 
-        self._supervisor = Supervisor(self._settings, self._generation)
+        self._supervisor = Supervisor(self._settings, RayMeter(), self._generation)
         await self._supervisor.run()
 
     def fingerprint(self) -> str:
@@ -87,46 +87,19 @@ class StatusActor:
             self._supervisor.retire()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """A generation that runs."""
-
-    number: int  # counted from 1
-    status_actor: Any  # its handle
-    replaces: tuple[int, ...]  # generations that were there before it and have not ended; empty: it was there already
-
-
-def generations() -> list[int]:
-    """Return the numbers of the generations whose status actor runs or restarts, in order."""
-    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
-    found = (generation_of_status_actor(entry["name"]) for entry in named if entry["namespace"] == NAMESPACE)
-    return sorted(number for number in found if number is not None)
-
-
-def newest_status_actor() -> Any:
-    """Return the handle of the newest generation's status actor.
-
-    Raises:
-        ValueError: There is none.
-    """
-    known = generations()
-    if not known:
-        raise ValueError("no status actor runs on this cluster")
-    return ray.get_actor(status_actor_name(known[-1]), namespace=NAMESPACE)
-
-
 def start_status_actor(settings: Settings) -> Generation:
     """Make sure that a generation with this code and these settings runs; returns without waiting for its pool.
 
     If the newest generation is the same, it is left alone. Otherwise a new one starts, and takes over by itself.
 
     Raises:
+        ConfigurationError: Others start generations of their own at the same time.
         RayError: Ray could not start it.
     """
     mark = fingerprint(settings, code=code_digest())
     for _ in range(_TRIES):
         known = generations()
-        if known and _mark_of(known[-1]) == mark:
+        if known and fingerprint_of(known[-1]) == mark:
             return Generation(
                 number=known[-1],
                 status_actor=ray.get_actor(status_actor_name(known[-1]), namespace=NAMESPACE),
@@ -145,14 +118,4 @@ def start_status_actor(settings: Settings) -> Generation:
         handle = remote.remote(settings, number, mark)
         if ray.get(handle.fingerprint.remote()) == mark:
             return Generation(number=number, status_actor=handle, replaces=tuple(known))
-    raise RuntimeError("Others keep starting generations of the service; run one `queryfleet up` at a time.")
-
-
-def _mark_of(number: int) -> str | None:
-    """Return a generation's fingerprint; None when it does not say."""
-    try:
-        handle = ray.get_actor(status_actor_name(number), namespace=NAMESPACE)
-        mark: str = ray.get(handle.fingerprint.remote(), timeout=_ANSWER_SECONDS)
-    except (ValueError, RayError):
-        return None
-    return mark
+    raise ConfigurationError("Others keep starting the service on this cluster; start it once at a time.")

@@ -11,11 +11,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+import ray
 import structlog
 from ray.exceptions import ActorUnavailableError, RayError
 
+from actors.generation import generations
 from actors.janitor import Janitor
 from actors.messages import Assignment, RunReport
+from actors.names import NAMESPACE, status_actor_name
 from actors.pool import ActorPool, awaitable
 from actors.services import database_url, open_result_store, open_status_store
 from queryfleet.errors import ConfigurationError, ServiceError, StatusStoreError
@@ -36,6 +39,7 @@ _SPEAK_SECONDS = 15.0
 _FORCE_CANCEL_SECONDS = 5.0  # after this long an actor that did not confirm a cancel is killed
 _REPEAT_CANCEL_SECONDS = 1.0
 _REMEMBER_SHARES_SECONDS = 5.0
+_FILL_SECONDS = 60.0  # after this long one query actor is enough to take over from an older generation
 _FOREIGN_SECONDS = 7 * 86_400.0
 
 log = structlog.get_logger()
@@ -44,8 +48,9 @@ log = structlog.get_logger()
 class Supervisor:
     """Claims, assigns, cancels, sweeps. Runs on one event loop."""
 
-    def __init__(self, settings: Settings, meter: Meter) -> None:
+    def __init__(self, settings: Settings, meter: Meter, generation: int) -> None:
         self._settings = settings
+        self._generation = generation
         self._meter = meter
         self._cleaning: asyncio.Task[None] | None = None
         self._clean_at = time.monotonic() + settings.janitor_seconds
@@ -53,14 +58,18 @@ class Supervisor:
         self._cancels_sent: dict[tuple[str, int], float] = {}
         self._sweep_not_before = 0.0
         self._stopping = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._retired = False
+        self._began_at = time.monotonic()
+        self._succeed_at = 0.0
         self._known_shares: dict[str, tuple[float, ProjectShare]] = {}
-        self.pool = ActorPool(settings)
+        self.pool = ActorPool(settings, generation)
 
     async def run(self) -> None:
         """Work until `stop`."""
         self._statuses = await open_status_store(self._settings, connections_max=6)
         listener = ChangeListener(database_url(self._settings), WORK_CHANNEL)
-        for report in await self.pool.adopt():
+        for report in await self.pool.adopt(generations()):
             self._background(self._follow(report))
         self.pool.keep()
         listener.start()
@@ -82,16 +91,41 @@ class Supervisor:
         """End the loop after its current round. Query actors are left alone."""
         self._stopping.set()
 
+    def retire(self) -> None:
+        """Claim nothing from now on, and end the loop when the last query has ended. Idempotent, from any thread."""
+        self._loop.call_soon_threadsafe(self._retire)
+
+    def _retire(self) -> None:
+        if not self._retired:
+            log.info("supervisor.retired", generation=self._generation, actors=self.pool.actor_count)
+        self._retired = True
+        self.pool.retire()
+
+    async def _succeed(self) -> None:
+        """Retire the generations before this one; repeated, since the told one may just be restarting."""
+        for number in generations():
+            if number < self._generation:
+                try:
+                    handle = ray.get_actor(status_actor_name(number), namespace=NAMESPACE)
+                    await awaitable(handle.retire.remote())
+                except (ValueError, RayError):
+                    continue  # it has ended
+
     def _background(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _round(self) -> None:
+        if self._retired and self.pool.is_empty:
+            self._stopping.set()
+            return
         try:
-            await self._assign()
+            if not self._retired:
+                await self._assign()
             await self._pass_cancels()
-            await self._sweep()
+            if not self._retired:
+                await self._sweep()
         except StatusStoreError as error:
             # While the database was away no actor could renew its lease: none may be taken for lost until each has
             # had the time to.
@@ -101,10 +135,12 @@ class Supervisor:
 
     async def _assign(self) -> None:
         self.pool.changed.clear()
-        if self.pool.idle_count == 0:
+        if self.pool.idle_count == 0 and not self.pool.is_elastic:
             return
         waiting = await self._statuses.waiting()
-        if not waiting:
+        if self.pool.is_elastic:
+            self.pool.expect(len(waiting))
+        if not waiting or self.pool.idle_count == 0:
             return
         shares = await self._shares({query.project_uuid for query in waiting})
         running = await self._statuses.running()
@@ -292,6 +328,9 @@ class Supervisor:
         if now - getattr(self, "_spoke_at", 0.0) >= _SPEAK_SECONDS:
             self._spoke_at = now
             self._background(self.pool.speak())
+        if now >= self._succeed_at and self.pool.is_filled(patient=now < self._began_at + _FILL_SECONDS):
+            self._succeed_at = now + _SPEAK_SECONDS
+            self._background(self._succeed())
 
 
 def _share_of(definition: dict[str, Any], settings: Settings) -> ProjectShare:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,7 +134,7 @@ class Stand:
         process = ServiceProcess(
             data_dir,
             (self.shop_folder, self._ledger_folder),
-            environment={"PYTHONWARNINGS": "ignore", _PASSWORD_VARIABLE: password, **(environment or {})},
+            environment={"PYTHONWARNINGS": "ignore", _PASSWORD_VARIABLE: password, **_inherited(), **(environment or {})},
         )
         process.start()
         try:
@@ -145,3 +146,8 @@ class Stand:
             )
         finally:
             process.stop()
+
+
+def _inherited() -> dict[str, str]:
+    # Lets another checkout be measured with the programs of this environment.
+    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}

@@ -146,7 +146,8 @@ def _ray(address: str | None) -> str:
     import ray
     from ray.exceptions import RayError
 
-    from actors.names import NAMESPACE, STATUS_ACTOR
+    from actors.generation import newest_status_actor
+    from actors.names import NAMESPACE
 
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
@@ -155,7 +156,7 @@ def _ray(address: str | None) -> str:
     try:
         nodes = sum(1 for node in ray.nodes() if node["Alive"])
         cpus = ray.cluster_resources().get("CPU", 0)
-        pool = ray.get(ray.get_actor(STATUS_ACTOR, namespace=NAMESPACE).pool.remote(), timeout=10)
+        pool = ray.get(newest_status_actor().pool.remote(), timeout=10)
     except (ValueError, RayError):
         raise ServiceError(f"{nodes} nodes, {cpus:g} CPUs, but the status actor does not answer") from None
     finally:

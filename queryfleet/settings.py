@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     pool_size: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=0, description="Warm query actors. 0: two per core, less when memory is short."
     )
+    pool_size_max: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=0,
+        description="Query actors at most, while more queries run or wait than there are warm ones. 0: no more than those.",
+    )
+    actor_cpus: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="CPUs that Ray reserves for each query actor; what a cluster's autoscaler goes by. 0: none.",
+    )
     actor_queries_max: Annotated[int, Field(ge=1)] = Field(
         default=500, description="A query actor is replaced after this many queries."
     )

@@ -27,6 +27,7 @@ _CLASSES: Final[tuple[type[ServiceError], ...]] = (
     errors.WarehouseConnectionError,
     errors.WarehouseQueryError,
     errors.WarehouseTimeoutError,
+    errors.LimitExceededError,
     errors.StorageError,
     errors.ResultCorruptError,
     errors.StatusStoreError,

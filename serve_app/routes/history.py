@@ -67,9 +67,12 @@ async def query_history(
         until=until,
     )
     total = await services.statuses.history_count(wanted)
-    rows = await services.statuses.history(
-        wanted, count=pageSize, skip=(page - 1) * pageSize, sql_characters=_SQL_CHARACTERS
-    )
+    skip = (page - 1) * pageSize
+    rows = []
+    if skip < total:  # also keeps numbers that the database could not count to away from it
+        rows = await services.statuses.history(
+            wanted, count=pageSize, skip=skip, sql_characters=_SQL_CHARACTERS
+        )
     results = {
         "page": page,
         "pageSize": pageSize,

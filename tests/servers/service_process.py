@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 MARKER = "QUERYFLEET_STACK_ID"
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
