@@ -6,7 +6,7 @@ thread hands each chunk to the loop and waits while too many are on their way; t
 
     warehouse ─batches─▶ encoder ─lines─▶ chunk builder ─chunks─▶ writer ─PUT─▶ store
                      work thread                              │       event loop
-                                                              └─commit─▶ Postgres (refused unless this attempt is current)
+                                                              └─commit─▶ Postgres (refused unless it is current)
 """
 
 from __future__ import annotations
@@ -211,9 +211,7 @@ class Execution:
                 session.connect()
                 self._deadlines.enter("execute")
                 warehouse_query_id = session.submit(statement)
-                self._note(
-                    self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id)
-                )
+                self._note(self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id))
                 schema = session.schema()
                 self._columns = columns_of(schema)
                 described = schema_to_bytes(schema)

@@ -89,9 +89,7 @@ class Janitor:
             results=await self.expire_results(), orphans=await self.remove_orphans(), queries=await self.forget()
         )
         if cleaned.results or cleaned.orphans or cleaned.queries:
-            log.info(
-                "janitor.cleaned", results=cleaned.results, orphans=cleaned.orphans, queries=cleaned.queries
-            )
+            log.info("janitor.cleaned", results=cleaned.results, orphans=cleaned.orphans, queries=cleaned.queries)
         return cleaned
 
     async def expire_results(self) -> int:

@@ -46,6 +46,4 @@ def _made(metric: Metric) -> Any:
         case MetricKind.GAUGE:
             return Gauge(metric.name, description=metric.help, tag_keys=metric.tags)
         case MetricKind.HISTOGRAM:
-            return Histogram(
-                metric.name, description=metric.help, boundaries=list(metric.bounds), tag_keys=metric.tags
-            )
+            return Histogram(metric.name, description=metric.help, boundaries=list(metric.bounds), tag_keys=metric.tags)

@@ -11,7 +11,13 @@ from __future__ import annotations
 import re
 import uuid
 
-__all__ = ["NAMESPACE", "generation_of_query_actor", "generation_of_status_actor", "query_actor_name", "status_actor_name"]
+__all__ = [
+    "NAMESPACE",
+    "generation_of_query_actor",
+    "generation_of_status_actor",
+    "query_actor_name",
+    "status_actor_name",
+]
 
 NAMESPACE = "queryfleet"  # all our named actors live in it
 

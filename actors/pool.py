@@ -78,9 +78,7 @@ class ActorPool:
         """How many actors there should be now."""
         if self._retired:
             return 0
-        return self._demand.wanted(
-            smallest=self._smallest, largest=self._settings.pool_size_max, at=time.monotonic()
-        )
+        return self._demand.wanted(smallest=self._smallest, largest=self._settings.pool_size_max, at=time.monotonic())
 
     @property
     def is_elastic(self) -> bool:

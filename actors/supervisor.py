@@ -153,9 +153,7 @@ class Supervisor:
             return
         record = None
         try:
-            record = await self._statuses.claim(
-                query_uuid, name, lease_seconds=self._settings.lease_seconds
-            )
+            record = await self._statuses.claim(query_uuid, name, lease_seconds=self._settings.lease_seconds)
         finally:
             if record is None:
                 self.pool.give_back(name)
@@ -234,9 +232,7 @@ class Supervisor:
             return  # the lease runs out, and the sweep does it
         if status is not None:
             self._meter.count("queryfleet_attempts_lost_total", reason=reason)
-            log.warning(
-                "query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status
-            )
+            log.warning("query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status)
 
     async def _pass_cancels(self) -> None:
         now = time.monotonic()
@@ -264,9 +260,7 @@ class Supervisor:
         # Only now: the end of the actor would otherwise be taken for a loss, and end the query without the warning.
         self.pool.discard(row["actor_name"])
         if confirmed:
-            log.warning(
-                "query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id
-            )
+            log.warning("query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id)
 
     async def _measure(self) -> None:
         depth = await self._statuses.queue_depth()

@@ -1,58 +1,45 @@
-"""From parts to a service that answers: schema, projects, token, actors, HTTP, in this order."""
+"""From parts to a service that answers: schema, projects, token, actors, HTTP, in this order.
+
+On a Ray cluster where the service runs already, with other code or settings, this is a hand-over: the new generation
+gets its actors ready beside the old one, then HTTP is deployed anew, replica by replica. See `actors.status_actor`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import urllib.request
-import uuid
-from dataclasses import dataclass
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from actors.services import database_url, open_status_store
+from cluster.preparation import check_nodes, check_packages, prepare_database
 from queryfleet.errors import ConfigurationError
-from queryfleet.status.migrations import migrate
-from serve_app.accounts import token_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from actors.generation import Generation
     from cluster.local.stack import Parts
     from queryfleet.project import Project
 
-__all__ = ["Service", "foreign_packages"]
+__all__ = ["APPLICATION", "Service"]
 
-_OURS = ("queryfleet", "actors", "serve_app", "cluster")
-_APPLICATION = "queryfleet"
+APPLICATION = "queryfleet"  # our name in Serve
 _POOL_SECONDS = 120.0
 _HTTP_SECONDS = 60.0
-_RELEASE_SECONDS = 3.0
 
 
-def foreign_packages() -> dict[str, list[str]]:
-    """Return our import names that another distribution also provides, with the names of those distributions.
-
-    Installing such a one replaces our files without a word. An editable install is not listed at all, which is fine.
-    """
-    providers = metadata.packages_distributions()
-    return {
-        name: sorted(set(providers.get(name, ())) - {"queryfleet"})
-        for name in _OURS
-        if set(providers.get(name, ())) - {"queryfleet"}
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Service:
     """A service to be started on parts that are there."""
 
     parts: Parts
     projects: Sequence[Project]
     token: str
-    port: int
+    port: int  # of HTTP; that of the Serve that runs on the cluster, once started
     say: Callable[[str], None]
+    _generation: Generation | None = field(default=None, init=False)
+    _is_whole: bool = field(default=False, init=False)  # `start` came to its end
 
     @property
     def url(self) -> str:
@@ -67,12 +54,9 @@ class Service:
             ConfigurationError: A part is missing or wrong.
             StatusStoreError: The database is away.
         """
-        clashes = foreign_packages()
-        if clashes:
-            raise ConfigurationError(f"Other packages replace ours: {clashes}. Uninstall them and reinstall queryfleet.")
+        check_packages()
         settings = self.parts.settings
-        migrate(database_url(settings))
-        asyncio.run(self._store_projects())
+        prepare_database(settings, self.projects, token=self.token)
         # Imported this late because Ray reads its environment then. It takes 1.5 s, in which the head goes on
         # starting.
         import ray.serve  # noqa: F401
@@ -83,26 +67,14 @@ class Service:
             self.parts.wait_for_ray()
         self._connect()
         self.say("Starting actors and HTTP …")
-        start_status_actor(settings)  # it starts the query actors, while we start the replicas
+        self._generation = start_status_actor(settings)  # it starts the query actors, while we start the replicas
+        if self._generation.replaces:
+            self.say("Taking over from the service that runs on this cluster …")
+            self._wait_actors()  # before HTTP changes: if they fail, the old service stays whole
         self._start_http()
         self._wait_actors()
         self._wait_http()
-
-    async def _store_projects(self) -> None:
-        statuses = await open_status_store(self.parts.settings, connections_max=2)
-        try:
-            for project in self.projects:
-                await statuses.put_project(project.project_uuid, project.name, project.to_json())
-            user_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, "queryfleet:local-user"))
-            await statuses.put_token(
-                token_uuid=str(uuid.uuid4()),
-                token_hash=token_hash(self.token),
-                user_uuid=user_uuid,
-                name="local",
-                roles={project.project_uuid: "admin" for project in self.projects},
-            )
-        finally:
-            await statuses.close()
+        self._is_whole = True
 
     def _connect(self) -> None:
         import ray
@@ -112,24 +84,17 @@ class Service:
         ray.init(
             address=self.parts.ray_address, namespace=NAMESPACE, logging_level=logging.WARNING, log_to_driver=False
         )
-        store_url = self.parts.settings.store_url or ""
-        nodes = sum(1 for node in ray.nodes() if node["Alive"])
-        if store_url.startswith("file:") and nodes > 1 and not self.parts.settings.store_shared:
-            raise ConfigurationError(
-                f"A file:// store serves one machine, and this cluster has {nodes}. Use s3://, or set "
-                "QUERYFLEET_STORE_SHARED=true if every node mounts the same folder."
-            )
+        check_nodes(self.parts.settings, nodes=sum(1 for node in ray.nodes() if node["Alive"]))
 
     def _wait_actors(self) -> None:
         import ray
 
-        from actors.status_actor import start_status_actor
-
-        actor = start_status_actor(self.parts.settings)
+        assert self._generation is not None  # noqa: S101 - set before
+        actor = self._generation.status_actor
         deadline = time.monotonic() + _POOL_SECONDS
         while True:
             pool: dict[str, int] = ray.get(actor.pool.remote(), timeout=_POOL_SECONDS)
-            if pool["idle"] > 0 and pool["actors"] >= min(2, pool["size"]):
+            if pool["actors"] > 0 and pool["actors"] >= min(2, pool["size"]):
                 return
             if time.monotonic() > deadline:
                 raise ConfigurationError("No query actor became ready; see the Ray logs.", **pool)
@@ -141,11 +106,15 @@ class Service:
         from serve_app.deployments import http_application
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        running = _serve_port()  # it cannot be changed while Serve runs
+        if running is not None and running != self.port:
+            self.say(f"note: Serve on this cluster listens on port {running}, so the service does too.")
+            self.port = running
         serve.start(
             http_options={"host": self.parts.settings.host, "port": self.port},
             logging_config={"encoding": "JSON", "enable_access_log": False},
         )
-        serve.run(http_application(self.parts.settings), name=_APPLICATION, route_prefix="/")
+        serve.run(http_application(self.parts.settings), name=APPLICATION, route_prefix="/")
 
     def _wait_http(self) -> None:
         deadline = time.monotonic() + _HTTP_SECONDS
@@ -160,46 +129,39 @@ class Service:
                 raise ConfigurationError(f"The service does not answer at {self.url}: {reason}.")
             time.sleep(0.1)
 
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a newer generation has taken over, so that this one has nothing left to say."""
+        from actors.generation import generations
+
+        known = generations()
+        return self._generation is not None and bool(known) and known[-1] > self._generation.number
+
     def stop(self) -> None:
-        """Take the service down and leave Ray. Queries under way are taken up at the next start."""
+        """Take the service down and leave Ray. Queries under way are taken up at the next start.
+
+        A newer generation on the cluster is left alone, and so is an older one that this one failed to replace.
+        """
         import ray
         from ray import serve
 
+        from cluster.teardown import end_actors
+
         if not ray.is_initialized():
             return
-        if self.parts.wait_for_ray is None:
-            serve.shutdown()  # a Ray of our own is about to be ended with everything in it
-        _end_actors()
+        generation = self._generation
+        if generation is not None and generation.replaces and not self._is_whole:
+            end_actors(generation.number)
+        elif not self.is_superseded:
+            if self.parts.wait_for_ray is None:
+                serve.shutdown()  # a Ray of our own is about to be ended with everything in it
+            end_actors()
         ray.shutdown()
 
 
-def _end_actors() -> None:
-    """End our actors; those that run a query let go of it first, so that no warehouse works on for nobody."""
-    import ray
+def _serve_port() -> int | None:
+    """Return the port of the Serve that runs on this cluster; None when there is none."""
+    from ray.serve.context import _get_global_client
 
-    from actors.names import NAMESPACE, STATUS_ACTOR
-
-    ours: list[dict[str, Any]] = ray.util.list_named_actors(all_namespaces=True)
-    names = [entry["name"] for entry in ours if entry["namespace"] == NAMESPACE]
-    # The status actor first: it would replace the others.
-    handles = [_actor(name) for name in sorted(names, key=lambda name: name != STATUS_ACTOR)]
-    if STATUS_ACTOR in names and handles[0] is not None:
-        ray.kill(handles.pop(0))
-    handles = [handle for handle in handles if handle is not None]
-    released = [handle.release.remote() for handle in handles]
-    if released:
-        ray.wait(released, num_returns=len(released), timeout=_RELEASE_SECONDS)
-    for handle in handles:
-        ray.kill(handle)
-
-
-def _actor(name: str) -> Any:
-    """Return an actor's handle, or None when it is gone."""
-    import ray
-
-    from actors.names import NAMESPACE
-
-    try:
-        return ray.get_actor(name, namespace=NAMESPACE)
-    except ValueError:
-        return None
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return int(client.http_config.port) if client is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -23,6 +24,7 @@ __all__ = ["doctor", "up"]
 
 _PORT = 8765
 _TOKEN_BYTES = 24
+_LOOK_SECONDS = 2.0
 
 
 def up(
@@ -143,32 +145,49 @@ def _run(
     projects = [load_project(folder) for folder in folders]
     stack = LocalStack(data_dir, settings, say=_say)
     service: Service | None = None
-    announced: list[Path] = []  # written by us, so ours to remove
+    announced: dict[Path, str] = {}  # what we wrote, so ours to remove
     try:
         parts = stack.start()
         token = os.environ.get("QUERYFLEET_TOKEN") or private_file(
             data_dir / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES)
         )
-        service = Service(
-            parts=parts, projects=projects, token=token, port=port or free_ports(1)[0], say=_say
-        )
+        service = Service(parts=parts, projects=projects, token=token, port=port or free_ports(1)[0], say=_say)
         if not stop.is_set():
             service.start()
             _handle_signals(stop)  # Ray has put its own in their place
             for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
-                _write_json(path, _announcement(service))
-                announced.append(path)
+                announced[path] = _write_json(path, _announcement(service))
             if os.environ.get("RAY_AUTH_MODE") != "token":
                 _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
             _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
-            stop.wait()
+            _wait(service, stop)
     finally:
         _say("Stopping …")
-        for path in announced:
-            path.unlink(missing_ok=True)
-        if service is not None:
-            service.stop()
-        stack.stop()
+        for path, text in announced.items():
+            _remove(path, text)
+        try:
+            if service is not None:
+                service.stop()
+        finally:
+            stack.stop()
+
+
+def _wait(service: Service, stop: threading.Event) -> None:
+    """Return when told to stop, or when another `up` has taken over the service on a given cluster."""
+    if service.parts.wait_for_ray is not None:
+        stop.wait()  # nobody else uses a Ray of our own
+        return
+    while not stop.wait(_LOOK_SECONDS):
+        if service.is_superseded:
+            _say("Another `queryfleet up` has taken over the service on this cluster.")
+            return
+
+
+def _remove(path: Path, text: str) -> None:
+    """Remove a file, unless somebody else has written it anew."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text(encoding="utf-8") == text:
+            path.unlink()
 
 
 def _announcement(service: Service) -> dict[str, object]:
@@ -185,12 +204,13 @@ def _announcement(service: Service) -> dict[str, object]:
     }
 
 
-def _write_json(path: Path, document: dict[str, object]) -> None:
-    """Write atomically, readable by this user only: the document holds a token."""
+def _write_json(path: Path, document: dict[str, object]) -> str:
+    """Write atomically, readable by this user only: the document holds a token. Returns the text."""
     path = path.absolute()
+    text = json.dumps(document, indent=2) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
+        file.write(text)
     Path(temporary).replace(path)
+    return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.services import open_result_store, open_status_store
 from actors.warehouses import open_warehouse
-from cluster.bootstrap import foreign_packages
+from cluster.preparation import foreign_packages
 from queryfleet.errors import ServiceError
 from queryfleet.status.migrations import LATEST, schema_version
 
@@ -54,9 +54,7 @@ def _checked(part: str, check: Callable[[], str], advice: str) -> Finding:
         return Finding(part=part, is_well=True, text=check())
     except ServiceError as error:
         cause = error.details.get("cause")
-        return Finding(
-            part=part, is_well=False, text=error.message + (f" ({cause})" if cause else ""), advice=advice
-        )
+        return Finding(part=part, is_well=False, text=error.message + (f" ({cause})" if cause else ""), advice=advice)
 
 
 def _names() -> Finding:

@@ -28,7 +28,7 @@ START_SECONDS = 180
 PAGE_SIZE = 500
 SHOWN_ROWS = 8
 QUESTION = """
-select o.order_id, o.ordered_at, c.name as customer, p.name as product, o.status, o.quantity, o.amount, o.discount
+select o.order_id, o.ordered_at::date as day, c.name as customer, p.name as product, o.amount
 from orders o join customers c using (customer_id) join products p using (product_id)
 where o.status <> 'cancelled'
 order by o.order_id
@@ -93,16 +93,7 @@ def _ask(place: dict[str, str]) -> None:
     with Client(place["url"], token=place["token"]) as client:
         query = client.submit_sql(project, QUESTION)
         console.print(f"\naccepted as [bold]{query.query_uuid}[/bold]")
-        with Live(console=console, refresh_per_second=12, transient=False) as live:
-            began = time.monotonic()
-            ended = client.wait(
-                project,
-                query.query_uuid,
-                page_size=PAGE_SIZE,
-                wait_seconds=0.15,
-                on_wait=lambda snapshot: live.update(_progress(snapshot, time.monotonic() - began)),
-            )
-            live.update(_progress(ended, time.monotonic() - began))
+        ended = _watch(client, project, query.query_uuid)
         ended.raise_if_failed()
         pages = -(-ended.progress.rows // PAGE_SIZE)
         for number in (1, pages - 1):
@@ -111,6 +102,23 @@ def _ask(place: dict[str, str]) -> None:
             elapsed = (time.perf_counter() - began) * 1000
             if snapshot.page is not None:
                 _show(snapshot.page, f"page {number:,} of {pages:,} ({PAGE_SIZE} rows): {elapsed:.0f} ms")
+
+
+def _watch(client: Client, project: str, query_uuid: str) -> QuerySnapshot:
+    """Show progress until the query has ended: one line that changes, or many where output is not a terminal."""
+    began = time.monotonic()
+    with Live(console=console, refresh_per_second=12, auto_refresh=console.is_terminal) as live:
+
+        def show(snapshot: QuerySnapshot) -> None:
+            line = _progress(snapshot, time.monotonic() - began)
+            if console.is_terminal:
+                live.update(line)
+            else:
+                console.print(line)
+
+        ended = client.wait(project, query_uuid, page_size=PAGE_SIZE, wait_seconds=0.2, on_wait=show)
+        show(ended)
+    return ended
 
 
 def _progress(snapshot: QuerySnapshot, seconds: float) -> Text:

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 __all__ = [
     "AttemptFencedError",
@@ -213,7 +213,7 @@ class WarehouseConnectionError(WarehouseError):
 
 
 class WarehouseQueryError(WarehouseError):
-    """The warehouse refused the statement; details may hold `sqlState`, `position`, `lineNumber`, `warehouseQueryId`."""
+    """The warehouse refused it; details may hold `sqlState`, `position`, `lineNumber`, `warehouseQueryId`."""
 
     code = "warehouse_query_error"
 

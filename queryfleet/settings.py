@@ -37,7 +37,8 @@ class Settings(BaseSettings):
         default=None, description="PostgreSQL that keeps queries, projects and tokens. Empty: one is started."
     )
     store_url: str | None = Field(
-        default=None, description="Where results go: `s3://bucket/prefix` or `file:///folder`. Empty: an S3 server is started."
+        default=None,
+        description="Where results go: `s3://bucket/prefix` or `file:///folder`. Empty: an S3 server is started.",
     )
     store_endpoint_url: str | None = Field(default=None, description="S3 endpoint other than the cloud's own.")
     store_access_key_id: str | None = Field(default=None, description="S3 access key. Empty: the usual AWS sources.")
@@ -55,7 +56,8 @@ class Settings(BaseSettings):
     row_limit_max: Annotated[int, Field(ge=1)] = Field(default=100_000_000, description="Largest `limit` of a query.")
     wait_ms_max: Annotated[int, Field(ge=0)] = Field(default=60_000, description="Longest `waitMs`.")
     waiters_max: Annotated[int, Field(ge=1)] = Field(
-        default=2000, description="Requests one replica holds at once for `waitMs`; beyond it they are answered at once."
+        default=2000,
+        description="Requests one replica holds at once for `waitMs`; beyond it they are answered at once.",
     )
     cancel_wait_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         default=5.0, description="How long a cancel waits for the warehouse to let go before it answers."
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
     )
     pool_size_max: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=0,
-        description="Query actors at most, while more queries run or wait than there are warm ones. 0: no more than those.",
+        description="Query actors at most, while more queries run or wait than are kept warm. 0: no more than those.",
     )
     actor_cpus: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
@@ -145,7 +147,9 @@ class Settings(BaseSettings):
     chunk_age_seconds: Annotated[float, Field(gt=0)] = Field(
         default=0.4, description="Rows wait at most this long for the first chunk to fill; doubles with each chunk."
     )
-    chunk_age_seconds_max: Annotated[float, Field(gt=0)] = Field(default=10.0, description="Upper end of that doubling.")
+    chunk_age_seconds_max: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Upper end of that doubling."
+    )
     block_rows: Annotated[int, Field(ge=1)] = Field(
         default=100, description="Byte offset and checksum are kept for every this-many-th row of a result."
     )

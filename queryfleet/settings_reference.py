@@ -78,9 +78,7 @@ def settings_markdown() -> str:
     parts = [_INTRODUCTION]
     for name, field in Settings.model_fields.items():
         if name in SECTIONS:
-            parts.append(
-                f"\n## {SECTIONS[name]}\n\n| Variable | Value | Default | Meaning |\n|---|---|---|---|\n"
-            )
+            parts.append(f"\n## {SECTIONS[name]}\n\n| Variable | Value | Default | Meaning |\n|---|---|---|---|\n")
         cells = (
             f"`{PREFIX}{name.upper()}`",
             _value(name, field),

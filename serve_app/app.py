@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from queryfleet import __version__
+from queryfleet.schemas import responses
 from queryfleet.schemas.requests import SqlRequest
 from queryfleet.telemetry import NoMeter
 from serve_app import docs, error_handlers
@@ -73,6 +74,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for model in _BODIES:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"] |= described.pop("$defs", {}) | {model.__name__: described}
+        for name, described in components["schemas"].items():
+            extra = getattr(getattr(responses, name, None), "model_config", {}).get("json_schema_extra", {})
+            if "examples" in extra:
+                described["examples"] = extra["examples"]  # FastAPI drops every null of an example
         for path, methods in schema["paths"].items():
             if path.startswith("/api/v2/"):
                 for operation in methods.values():

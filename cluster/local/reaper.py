@@ -70,13 +70,19 @@ def _is_marked(process: psutil.Process, stack_id: str, folder: Path) -> bool:
     if process.pid == os.getpid():
         return False
     try:
-        environment = process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
+        environment = _environment(process) if process.status() != psutil.STATUS_ZOMBIE else b""
     except (psutil.Error, OSError):
         return False
-    # Ray's agents write their title over a part of their environment, the marker included. The folder stands in
-    # several other variables.
-    inside = f"{folder}/"
-    return environment.get(MARKER) == stack_id or any(inside in value for value in environment.values())
+    # Ray's agents write their title over the beginning of their environment, and the marker may have stood there.
+    # The folder stands in several other variables.
+    return f"{MARKER}={stack_id}".encode() in environment or f"={folder}/".encode() in environment
+
+
+def _environment(process: psutil.Process) -> bytes:
+    raw = Path(f"/proc/{process.pid}/environ")  # parsed, it would end at the first overwritten part
+    if raw.exists():
+        return raw.read_bytes()
+    return b"\0".join(f"{name}={value}".encode() for name, value in process.environ().items())
 
 
 def main() -> None:

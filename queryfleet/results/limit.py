@@ -65,7 +65,8 @@ class ResultLimit:
     def _reach(self, unit: str, limit: int) -> None:
         if self._is_error:
             raise LimitExceededError(
-                f"The result has more than {limit} {unit}, the project's limit; ask for less, or raise `limits.{unit}`.",
+                f"The result has more than {limit} {unit}, the project's limit; ask for less, or raise "
+                f"`limits.{unit}`.",
                 limit=unit,
                 value=limit,
             )

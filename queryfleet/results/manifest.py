@@ -99,9 +99,7 @@ def blocks_of(chunk: ChunkRef) -> list[Block]:
     end_row = chunk.first_row + chunk.row_count
     for length, crc in entries:
         next_row = min(row - row % block_rows + block_rows, end_row)
-        blocks.append(
-            Block(first_row=row, row_count=next_row - row, start=start, end=start + length, crc32=crc)
-        )
+        blocks.append(Block(first_row=row, row_count=next_row - row, start=start, end=start + length, crc32=crc))
         row, start = next_row, start + length
     if row != end_row or start != chunk.byte_count:
         raise _misfit(chunk)

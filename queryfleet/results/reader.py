@@ -54,8 +54,7 @@ async def _read_slice(store: ObjectStore, piece: ChunkSlice) -> bytes:
 def _verify(data: bytes, piece: ChunkSlice) -> None:
     view = memoryview(data)
     intact = len(data) == piece.end - piece.start and all(
-        zlib.crc32(view[block.start - piece.start : block.end - piece.start]) == block.crc32
-        for block in piece.blocks
+        zlib.crc32(view[block.start - piece.start : block.end - piece.start]) == block.crc32 for block in piece.blocks
     )
     if not intact:
         raise ResultCorruptError(

@@ -114,9 +114,7 @@ class ResultWriter:
             self._refs[last.ref.index] = last.ref
         await self._settle()
         refs = [self._refs[index] for index in sorted(self._refs)]
-        document = manifest_document(
-            query_uuid=self._query_uuid, attempt=self._attempt, columns=columns, chunks=refs
-        )
+        document = manifest_document(query_uuid=self._query_uuid, attempt=self._attempt, columns=columns, chunks=refs)
         key = manifest_key(self._query_uuid, self._attempt)
         objects = {key: json.dumps(document, separators=(",", ":")).encode()}
         if last is not None:

@@ -53,12 +53,16 @@ class SqlRequest(BaseModel):
 
     model_config = ConfigDict(
         strict=True,
-        json_schema_extra={"examples": [{"sql": "select status, count(*) as orders from orders group by 1", "limit": 100}]},
+        json_schema_extra={
+            "examples": [{"sql": "select status, count(*) as orders from orders group by 1", "limit": 100}]
+        },
     )
 
     sql: str = Field(description="One reading statement in the warehouse's own dialect.")
     limit: int | None = Field(default=None, ge=1, description="Most rows to return; all of them when absent.")
-    context: QueryContext = Field(default=QueryContext.SQL_RUNNER, strict=False, description="Where the question comes from.")
+    context: QueryContext = Field(
+        default=QueryContext.SQL_RUNNER, strict=False, description="Where the question comes from."
+    )
     invalidateCache: bool = Field(  # noqa: N815 - the wire's spelling
         default=False, description="Run in the warehouse even if the same question was answered before."
     )

@@ -6,7 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CancelAnswer", "ErrorAnswer", "ExecuteAnswer", "HealthAnswer", "LivenessAnswer", "PollAnswer", "ReadinessAnswer"]
+__all__ = [
+    "CancelAnswer",
+    "ErrorAnswer",
+    "ExecuteAnswer",
+    "HealthAnswer",
+    "HistoryAnswer",
+    "LivenessAnswer",
+    "PollAnswer",
+    "ReadinessAnswer",
+]
 
 _UUID = "5a1e7c1e-7f0e-4b39-9d0a-0c6a2c1d9b11"
 

@@ -111,7 +111,7 @@ def claim_order(
     Returns:
         At most `count` queries, fewer when limits or the queue do not give more.
 
-    Cost: O(waiting + count × users that wait); each step looks at one query per user.
+    Cost: O(waiting + count times users that wait); each step looks at one query per user.
     """
     load = _Load(running, shares)
     lines: dict[tuple[str, str], list[Waiting]] = {}

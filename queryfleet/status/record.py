@@ -75,10 +75,13 @@ class Timings:
 
     def milliseconds(self) -> dict[str, int]:
         """Return the known durations: queue, connect, execute, fetch, finish, and total once the query has ended."""
-        marks = [self.created_at, self.claimed_at, self.executing_at, self.fetching_at, self.finishing_at, self.ended_at]
+        marks = (
+            *(self.created_at, self.claimed_at, self.executing_at),
+            *(self.fetching_at, self.finishing_at, self.ended_at),
+        )
         names = ["queueMs", "connectMs", "executeMs", "fetchMs", "finishMs"]
         spans = {}
-        for name, begin, end in zip(names, marks, marks[1:], strict=False):
+        for name, begin, end in zip(names, marks[:-1], marks[1:], strict=True):
             if begin is not None and end is not None:
                 spans[name] = max(0, round((end - begin).total_seconds() * 1000))
         if self.ended_at is not None:

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 
 
 def new_values(query: NewQuery) -> Row:
+    """Return the parameters of the statements that store a query."""
     return {
         "query_uuid": query.query_uuid,
         "project_uuid": query.project_uuid,
@@ -35,6 +36,7 @@ def new_values(query: NewQuery) -> Row:
 
 
 def history_values(wanted: HistoryFilter) -> Row:
+    """Return the parameters of the statements that look into the history."""
     return {
         "project_uuid": wanted.project_uuid,
         "user_uuid": wanted.user_uuid,
@@ -45,6 +47,7 @@ def history_values(wanted: HistoryFilter) -> Row:
 
 
 def record_of(row: Row) -> QueryRecord:
+    """Return the query that a row describes; one that waits for another's result mirrors that one's progress."""
     followed = row.get("leader")
     if followed is not None:
         return _follower(row, followed)
@@ -118,6 +121,7 @@ def _follower(row: Row, leader: Row) -> QueryRecord:
 
 
 def chunk_of(row: Row) -> ChunkRef:
+    """Return the chunk reference that a row describes."""
     return ChunkRef(
         index=row["chunk_index"],
         key=row["object_key"],
@@ -130,6 +134,7 @@ def chunk_of(row: Row) -> ChunkRef:
 
 
 def chunk_values(chunk: ChunkRef) -> dict[str, object]:
+    """Return the parameters of the statements that store a chunk reference; `chunk_of` reads them back."""
     return {
         "chunk_index": chunk.index,
         "object_key": chunk.key,

@@ -24,7 +24,8 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
 
 _KEY_CHARACTERS_MAX = 255
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{SqlRequest.__name__}"}}}}}
+_SCHEMA = {"schema": {"$ref": f"#/components/schemas/{SqlRequest.__name__}"}}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": _SCHEMA}}}
 
 
 @router.post(
@@ -41,7 +42,8 @@ async def execute_sql(
     caller: Caller,
     services: ServicesOf,
     waitMs: Annotated[  # noqa: N803 - the wire's spelling
-        int | None, Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds.")
+        int | None,
+        Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds."),
     ] = None,
     idempotency_key: Annotated[
         str | None, Header(max_length=_KEY_CHARACTERS_MAX, description="Repeating a request with its key runs it once.")
@@ -82,9 +84,7 @@ async def execute_sql(
     )
     if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
         return ok(_accepted(acceptance.query_uuid))
-    record = await services.queries.load(
-        acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid
-    )
+    record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     accepted = _accepted(record.query_uuid) | {"cacheMetadata": _cache_metadata(record)}
     if wait_ms == 0:
         return ok(accepted | {"status": record.status.value})

@@ -44,7 +44,9 @@ async def query_history(
     userUuid: Annotated[  # noqa: N803
         str | None, Query(description="Whose queries. Absent: one's own; for an admin, everybody's.")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Asked at this time or later, ISO 8601 with zone.")] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Asked at this time or later, ISO 8601 with zone.")
+    ] = None,
     until: Annotated[AwareDatetime | None, Query(description="Asked before this time.")] = None,
 ) -> Response:
     """Return one page of a project's queries: SQL, status, times of each phase, rows, bytes, attempts, cache hit.
@@ -70,9 +72,7 @@ async def query_history(
     skip = (page - 1) * pageSize
     rows = []
     if skip < total:  # also keeps numbers that the database could not count to away from it
-        rows = await services.statuses.history(
-            wanted, count=pageSize, skip=skip, sql_characters=_SQL_CHARACTERS
-        )
+        rows = await services.statuses.history(wanted, count=pageSize, skip=skip, sql_characters=_SQL_CHARACTERS)
     results = {
         "page": page,
         "pageSize": pageSize,

@@ -107,7 +107,7 @@ def test_reader_that_has_enough_cancels_the_query(start, service):
     process.stdout.close()
     assert [json.loads(line)["n"] for line in head.stdout.splitlines()] == [0, 1, 2]
     assert process.wait(_SECONDS) == 141
-    assert process.stderr.read() == b"" or b"Traceback" not in process.stderr.read()
+    assert b"Traceback" not in process.stderr.read()
     assert wait_until(lambda: not _running(service, "'head' as mark"), seconds=10)
 
 

@@ -186,9 +186,7 @@ async def keys_of(store):
 async def chunks_of(statuses, execution, attempt=None):
     """Return every committed chunk of one attempt."""
     assignment = execution.assignment
-    return await statuses.chunks(
-        assignment.query_uuid, attempt or assignment.attempt, first_row=0, end_row=2**40
-    )
+    return await statuses.chunks(assignment.query_uuid, attempt or assignment.attempt, first_row=0, end_row=2**40)
 
 
 async def assert_nothing_left(statuses, store, execution):
@@ -225,9 +223,7 @@ async def test_run_stores_every_row_and_ends_ready(statuses, attempt_at):
     assert BATCHES[0].schema.equals(schema_from_bytes(record.arrow_schema))
     manifest = json.loads(await store.get(manifest_key(record.query_uuid, 1)))
     assert [chunk.key for chunk in chunks] == [entry["key"] for entry in manifest["chunks"]]
-    assert {"queueMs", "connectMs", "executeMs", "fetchMs", "finishMs", "totalMs"} == set(
-        record.timings.milliseconds()
-    )
+    assert {"queueMs", "connectMs", "executeMs", "fetchMs", "finishMs", "totalMs"} == set(record.timings.milliseconds())
     assert warehouse.sessions[0].closed
     assert warehouse.sessions[0].tag == execution.assignment.tag
 
@@ -487,9 +483,7 @@ async def test_database_away_for_a_while_only_delays_the_result(
     assert await read_lines(store, await chunks_of(statuses, execution), 0, 300) == lines_of(BATCHES)
 
 
-async def test_database_away_while_a_query_fails_keeps_the_reason(
-    statuses, attempt_at, postgres_server, migrated_url
-):
+async def test_database_away_while_a_query_fails_keeps_the_reason(statuses, attempt_at, postgres_server, migrated_url):
     """The warehouse's error is recorded when the database is back, not lost."""
     failure = WarehouseQueryError("division by zero")
     script = Script(batches=BATCHES, pauses={"batch:1"}, failures={"batch:1": failure})
@@ -543,9 +537,7 @@ async def test_final_write_whose_answer_is_lost_counts_once(migrated_url, status
     assert await read_lines(store, await chunks_of(statuses, execution), 0, 300) == lines_of(BATCHES)
 
 
-async def test_final_write_whose_answer_is_lost_while_stopping_keeps_its_rows(
-    migrated_url, statuses, attempt_at
-):
+async def test_final_write_whose_answer_is_lost_while_stopping_keeps_its_rows(migrated_url, statuses, attempt_at):
     """Rows of a result that was published are never deleted, though its attempt did not learn of it."""
     store = MemoryStore()
     forgetful = ForgetfulStatuses(migrated_url)

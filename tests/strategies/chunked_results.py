@@ -71,9 +71,7 @@ def numbered_lines(count: int, *, width: int = 20) -> list[bytes]:
     return [b'{"n":%d,"t":"%s"}\n' % (number, b"x" * max(0, width - 15)) for number in range(count)]
 
 
-_lines = st.lists(
-    st.binary(max_size=12).map(lambda data: data.replace(b"\n", b" ") + b"\n"), min_size=1, max_size=60
-)
+_lines = st.lists(st.binary(max_size=12).map(lambda data: data.replace(b"\n", b" ") + b"\n"), min_size=1, max_size=60)
 
 
 @st.composite

@@ -64,8 +64,7 @@ def test_append_closes_each_chunk_at_its_own_target(builder):
     sizes = []
     for line in numbered_lines(200):
         sealed = builder.append(encoded([line]))
-        if sealed is not None:
-            sizes.append(sealed.ref.byte_count)
+        sizes += [sealed.ref.byte_count] if sealed is not None else []
     assert len(sizes) > 4
     for index, size in enumerate(sizes):
         assert LIMITS.target_bytes(index) <= size < LIMITS.target_bytes(index) + 30
@@ -152,20 +151,19 @@ def test_two_threads_that_append_and_seal_lose_nothing():
     limits = ChunkLimits(chunk_bytes=4096, chunk_bytes_first=4096, chunk_age_seconds=1e-9, block_rows=7)
     builder = ChunkBuilder(QUERY, 1, limits)
     lines = numbered_lines(3000)
-    chunks, done = [], threading.Event()
+    full, aged, done = [], [], threading.Event()
 
     def seal():
         while not done.is_set():
-            chunks.append(builder.seal_aged())
+            aged.append(builder.seal_aged())
 
     sealer = threading.Thread(target=seal)
     sealer.start()
-    for begin in range(0, len(lines), 3):
-        chunks.append(builder.append(encoded(lines[begin : begin + 3])))
+    full.extend(builder.append(encoded(lines[begin : begin + 3])) for begin in range(0, len(lines), 3))
     done.set()
     sealer.join(timeout=10)
-    chunks.append(builder.seal())
-    found = sorted((chunk for chunk in chunks if chunk is not None), key=lambda chunk: chunk.ref.index)
+    sealed = [chunk for chunk in (*full, *aged, builder.seal()) if chunk is not None]
+    found = sorted(sealed, key=lambda chunk: chunk.ref.index)
     assert list(range(len(found))) == [chunk.ref.index for chunk in found]
     assert b"".join(chunk.data for chunk in found) == b"".join(lines)
     assert sum(chunk.ref.row_count for chunk in found) == len(lines)

@@ -72,9 +72,7 @@ class Statuses:
     async def chunks(self, query_uuid, attempt, *, first_row, end_row):
         self.ranges.append((query_uuid, attempt, first_row, end_row))
         return tuple(
-            ref
-            for ref in RESULT.refs
-            if ref.first_row < end_row and ref.first_row + ref.row_count > first_row
+            ref for ref in RESULT.refs if ref.first_row < end_row and ref.first_row + ref.row_count > first_row
         )
 
 
@@ -190,8 +188,7 @@ async def test_chunks_remembered_stay_within_their_bytes(listener, monkeypatch):
     statuses = Statuses()
     queries = queries_over(statuses, listener)
     ended = [
-        record(query_uuid=f"{n}", result_query_uuid=f"{n}", status=QueryStatus.READY, row_count=40)
-        for n in range(4)
+        record(query_uuid=f"{n}", result_query_uuid=f"{n}", status=QueryStatus.READY, row_count=40) for n in range(4)
     ]
     for one in (*ended, ended[0], ended[3]):
         await queries.chunks(one, 0, 1)
@@ -205,9 +202,7 @@ async def test_wait_returns_when_the_query_has_ended(listener):
     """A change wakes the waiter, who looks, and goes on waiting until it is the end."""
     statuses = Statuses(record())
     queries = queries_over(statuses, listener)
-    waiting = asyncio.create_task(
-        queries.wait(record(), until=lambda _: False, timeout_seconds=PATIENCE_SECONDS)
-    )
+    waiting = asyncio.create_task(queries.wait(record(), until=lambda _: False, timeout_seconds=PATIENCE_SECONDS))
     while statuses.loads == 0:
         await asyncio.sleep(0)
     statuses.records[QUERY] = record(status=QueryStatus.RUNNING)
@@ -242,9 +237,7 @@ async def test_wait_hears_of_the_query_whose_result_it_waits_for(listener):
     following = record(leader_uuid=OTHER)
     statuses = Statuses(following)
     queries = queries_over(statuses, listener)
-    waiting = asyncio.create_task(
-        queries.wait(following, until=lambda _: False, timeout_seconds=PATIENCE_SECONDS)
-    )
+    waiting = asyncio.create_task(queries.wait(following, until=lambda _: False, timeout_seconds=PATIENCE_SECONDS))
     while statuses.loads == 0:
         await asyncio.sleep(0)
     statuses.records[QUERY] = record(status=QueryStatus.READY)
@@ -259,9 +252,7 @@ async def test_wait_notices_a_change_whose_notification_was_lost(listener, monke
     statuses = Statuses(record(status=QueryStatus.READY))
     queries = queries_over(statuses, listener)
     statuses.records[QUERY] = replace(record(), status=QueryStatus.RUNNING)
-    waiting = asyncio.create_task(
-        queries.wait(record(), until=lambda _: False, timeout_seconds=PATIENCE_SECONDS)
-    )
+    waiting = asyncio.create_task(queries.wait(record(), until=lambda _: False, timeout_seconds=PATIENCE_SECONDS))
     while statuses.loads < 2:
         await asyncio.sleep(0.001)
     statuses.records[QUERY] = record(status=QueryStatus.READY)

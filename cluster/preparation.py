@@ -1,0 +1,86 @@
+"""What must be in the database before a service starts: schema, projects, and a token to ask with."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from actors.services import database_url, open_status_store
+from queryfleet.errors import ConfigurationError
+from queryfleet.status.migrations import migrate
+from serve_app.accounts import token_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from queryfleet.project import Project
+    from queryfleet.settings import Settings
+
+__all__ = ["check_nodes", "check_packages", "foreign_packages", "prepare_database"]
+
+_OURS = ("queryfleet", "actors", "serve_app", "cluster")
+_USER_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "queryfleet:local-user"))
+
+
+def foreign_packages() -> dict[str, list[str]]:
+    """Return our import names that another distribution also provides, with the names of those distributions.
+
+    Installing such a one replaces our files without a word. An editable install is not listed at all, which is fine.
+    """
+    providers = metadata.packages_distributions()
+    return {
+        name: sorted(set(providers.get(name, ())) - {"queryfleet"})
+        for name in _OURS
+        if set(providers.get(name, ())) - {"queryfleet"}
+    }
+
+
+def check_packages() -> None:
+    """Raise `ConfigurationError` when another distribution replaces our packages."""
+    clashes = foreign_packages()
+    if clashes:
+        raise ConfigurationError(f"Other packages replace ours: {clashes}. Uninstall them and reinstall queryfleet.")
+
+
+def check_nodes(settings: Settings, *, nodes: int) -> None:
+    """Raise `ConfigurationError` when results would go to a folder that not every one of `nodes` machines sees."""
+    if (settings.store_url or "").startswith("file:") and nodes > 1 and not settings.store_shared:
+        raise ConfigurationError(
+            f"A file:// store serves one machine, and this cluster has {nodes}. Use s3://, or set "
+            "QUERYFLEET_STORE_SHARED=true if every node mounts the same folder."
+        )
+
+
+def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> None:
+    """Bring the schema up to date and store projects and token. Idempotent; safe in several processes at once.
+
+    Args:
+        settings: Name the database.
+        projects: To add or replace; others that are stored stay.
+        token: Becomes `admin` in these projects; None leaves the tokens as they are.
+
+    Raises:
+        ConfigurationError: No database is named.
+        StatusStoreError: It is away, or its schema is that of a newer release.
+    """
+    migrate(database_url(settings))
+    asyncio.run(_store(settings, projects, token))
+
+
+async def _store(settings: Settings, projects: Sequence[Project], token: str | None) -> None:
+    statuses = await open_status_store(settings, connections_max=2)
+    try:
+        for project in projects:
+            await statuses.put_project(project.project_uuid, project.name, project.to_json())
+        if token is not None:
+            await statuses.put_token(
+                token_uuid=str(uuid.uuid4()),
+                token_hash=token_hash(token),
+                user_uuid=_USER_UUID,
+                name="local",
+                roles={project.project_uuid: "admin" for project in projects},
+            )
+    finally:
+        await statuses.close()
