@@ -178,6 +178,7 @@ class Execution:
             await self._publish()
         except Exception as error:  # noqa: BLE001 - the edge of the actor: whatever it was, the query must end
             await _stop(sealing)
+            await _stop(watching)
             return await self._end(error)
         finally:
             sealing.cancel()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.machine import load_average, machine_line
-from bench.report import Report, markdown
+from bench.report import Report, markdown, without_targets
 from bench.stand import Stand
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     head = machine_line() + (" (`--quick`: small sizes)" if options.quick else "")
     print(head, flush=True)
     sections, failed = [head + "\n"], []
-    with tempfile.TemporaryDirectory(prefix="queryfleet-bench-") as folder, Stand(
-        Path(folder), quick=options.quick
-    ) as stand:
+    with (
+        tempfile.TemporaryDirectory(prefix="queryfleet-bench-") as folder,
+        Stand(Path(folder), quick=options.quick) as stand,
+    ):
         for name in names:
             section = _section(name, stand)
             if section is None:
@@ -65,6 +66,8 @@ def _section(name: str, stand: Stand) -> str | None:
         traceback.print_exc()
         return None
     assert isinstance(report, Report)
+    if stand.quick:
+        report = without_targets(report)
     return markdown(name, report, load=(load_before, load_average()), took_seconds=time.monotonic() - began)
 
 

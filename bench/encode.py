@@ -1,7 +1,5 @@
 """Arrow to JSON lines: the encoder against Node's JSON.stringify per row, on the same rows.
 
-    python bench/encode.py [--rows 300000] [--runs 7]
-
 Both sides start from rows in memory: Arrow batches of 8,192 rows here, row objects as database drivers give
 them there (see bench/node/encode.mjs). Runs alternate; printed are medians of the process's CPU time, the
 ratio, what Polars' `struct.json_encode` does with the same batches after casts that give nearly the same
@@ -10,15 +8,11 @@ spellings, and how two threads scale.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import statistics
-import subprocess
-import tempfile
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
@@ -26,10 +20,22 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from bench.figures import median
+from bench.node_side import NodeSide
+from bench.report import Finding, Report, times
 from queryfleet.results.encoder import Encoder
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from bench.stand import Stand
+
+__all__ = ["run"]
+
 BATCH_ROWS = 8192
-NODE_SCRIPT = Path(__file__).parent / "node" / "encode.mjs"
 NODE_TYPES = {
     "order_id": "bigint",
     "customer_id": "int",
@@ -50,7 +56,7 @@ def mixed_table(rows: int) -> pa.Table:
     """Make orders of twelve columns; a tenth of the values of some of them are null."""
     random = np.random.default_rng(7)
 
-    def with_nulls(values, kind):
+    def with_nulls(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind, mask=random.random(rows) < 0.1)
 
     cities = np.array(["Oslo", "Berlin", "São Paulo", "New York", "東京", "Zürich"], dtype=object)
@@ -83,7 +89,7 @@ def mixed_table(rows: int) -> pa.Table:
     )
 
 
-def _decimals(unscaled, precision, scale):
+def _decimals(unscaled: npt.NDArray[np.int64], precision: int, scale: int) -> pa.Array:
     words = np.stack([unscaled, unscaled >> 63], axis=1).astype(np.int64)
     return pa.Array.from_buffers(pa.decimal128(precision, scale), len(unscaled), [None, pa.py_buffer(words)])
 
@@ -101,27 +107,9 @@ def write_for_node(table: pa.Table, path: Path) -> None:
     path.write_text(json.dumps({"types": NODE_TYPES, "columns": columns}, ensure_ascii=False))
 
 
-class NodeRows:
-    """The Node side: one process that encodes all rows each time it is told to."""
-
-    def __init__(self, path: Path) -> None:
-        command = ["node", "--max-old-space-size=4096", str(NODE_SCRIPT), str(path)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()
-
-    def _answer(self):
-        return json.loads(self._process.stdout.readline())
-
-    def run(self) -> tuple[float, int]:
-        """Return CPU seconds and bytes of one run."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        return answer["cpuSeconds"], answer["bytes"]
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
+def run_node(node: NodeSide) -> tuple[float, int]:
+    answer = node.ask({})
+    return answer["cpuSeconds"], answer["bytes"]
 
 
 def run_encoder(batches: list[pa.RecordBatch]) -> tuple[float, int]:
@@ -138,9 +126,7 @@ def run_polars(batches: list[pa.RecordBatch]) -> tuple[float, int]:
         frame = pl.DataFrame(batch).with_columns(
             pl.col("price", "discount").cast(pl.Float64),
             pl.Series("ordered_on", pl.from_arrow(batch["ordered_on"].cast(pa.string()))),
-            pl.Series(
-                "created_at", pl.from_arrow(batch["created_at"].cast(pa.timestamp("ms")).cast(pa.string()))
-            ),
+            pl.Series("created_at", pl.from_arrow(batch["created_at"].cast(pa.timestamp("ms")).cast(pa.string()))),
         )
         lines = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
         array = lines.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -151,7 +137,7 @@ def run_polars(batches: list[pa.RecordBatch]) -> tuple[float, int]:
 def thread_scaling(batches: list[pa.RecordBatch]) -> float:
     """Return how much faster two threads encode than one, in wall time; 2 is the best."""
 
-    def work():
+    def work() -> None:
         run_encoder(batches)
 
     started = time.perf_counter()
@@ -166,47 +152,50 @@ def thread_scaling(batches: list[pa.RecordBatch]) -> float:
     return 2 * one / (time.perf_counter() - started)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare the encoder with Node's JSON.stringify on the same rows."
-    )
-    parser.add_argument("--rows", type=int, default=300_000)
-    parser.add_argument("--runs", type=int, default=7)
-    options = parser.parse_args()
-    table = mixed_table(options.rows)
+def run(stand: Stand) -> Report:
+    """Alternate the three sides. Takes about a minute and a half."""
+    rows, runs = (50_000, 5) if stand.quick else (300_000, 7)
+    table = mixed_table(rows)
     batches = table.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
     run_encoder(batches[:2])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.json"
-        write_for_node(table, path)
-        node = NodeRows(path)
-        sides = {
+    path = stand.folder / "rows.json"
+    write_for_node(table, path)
+    with NodeSide("encode.mjs", {"path": str(path)}) as node:
+        sides: dict[str, Callable[[], tuple[float, int]]] = {
             "queryfleet": lambda: run_encoder(batches),
-            "node": node.run,
+            "node": lambda: run_node(node),
             "polars": lambda: run_polars(batches),
         }
         found: dict[str, list[tuple[float, int]]] = {name: [] for name in sides}
-        for _ in range(options.runs):
-            for name, run in sides.items():
-                found[name].append(run())
-        node.close()
-    report(found, options.rows)
-    scaling = statistics.median(thread_scaling(batches) for _ in range(3))
-    print(f"two threads: {scaling:.2f}x of one")
+        for _ in range(runs):
+            for name, side in sides.items():
+                found[name].append(side())
+    scaling = median([thread_scaling(batches) for _ in range(5)])
+    setting = f"{rows:,} rows of {len(NODE_TYPES)} columns; CPU time, medians of {runs} alternating runs."
+    return Report(findings=tuple(findings(found, rows, scaling)), setting=setting)
 
 
-def report(found: dict[str, list[tuple[float, int]]], rows: int) -> None:
-    seconds = {name: statistics.median(cpu for cpu, _ in runs) for name, runs in found.items()}
-    print(f"{rows:,} rows of {len(NODE_TYPES)} columns; medians of {len(found['node'])} alternating runs")
-    print(f"{'':12}{'MB':>8}{'CPU s':>9}{'MB/CPU-s':>10}{'rows/CPU-s':>13}{'ns/value':>10}")
-    for name, runs in found.items():
-        cpu, size = seconds[name], runs[0][1]
-        numbers = f"{size / 1e6:8.1f}{cpu:9.3f}{size / cpu / 1e6:10.0f}{rows / cpu:13,.0f}"
-        print(f"{name:12}{numbers}{cpu / rows / len(NODE_TYPES) * 1e9:10.1f}")
-    ours, theirs = found["queryfleet"][0][1], found["node"][0][1]
-    ratio = seconds["node"] / seconds["queryfleet"]
-    print(f"against node: {ratio:.1f}x rows, {ratio * ours / theirs:.1f}x MB per core-second")
-
-
-if __name__ == "__main__":
-    main()
+def findings(found: dict[str, list[tuple[float, int]]], rows: int, scaling: float) -> list[Finding]:
+    cpu = {name: median([seconds for seconds, _ in runs]) for name, runs in found.items()}
+    size = {name: runs[0][1] for name, runs in found.items()}
+    speed = {name: size[name] / cpu[name] for name in found}
+    lines = []
+    for name, title in (("node", "Node"), ("polars", "Polars")):
+        ratio = cpu[name] / cpu["queryfleet"]
+        lines.append(
+            Finding(
+                what=f"rows per core-second, against {title}",
+                ours=f"{rows / cpu['queryfleet']:,.0f}",
+                other=f"{title}: {rows / cpu[name]:,.0f}",
+                ratio=f"{times(ratio)} faster",
+                target=">= 5x" if name == "node" else "",
+                met=ratio >= 5 if name == "node" else None,
+            )
+        )
+    ours, theirs = f"{speed['queryfleet'] / 1e6:.0f} MB", f"Node: {speed['node'] / 1e6:.0f} MB"
+    denser = times(speed["queryfleet"] / speed["node"])
+    lines.append(Finding(what="bytes per core-second", ours=ours, other=theirs, ratio=f"{denser} faster"))
+    per_value = cpu["queryfleet"] / rows / len(NODE_TYPES) * 1e9
+    lines.append(Finding(what="time of a value", ours=f"{per_value:.0f} ns"))
+    lines.append(Finding(what="two threads against one, wall time", ours=f"{scaling:.2f}x"))
+    return lines

@@ -1,8 +1,6 @@
 """How long the display texts of one page take: 5,000 rows of 20 columns, against Node going cell by cell.
 
-    python bench/format_page.py
-
-Both sides get the same values, warm up once and report the median of five runs. Node keeps one
+Both sides get the same values and warm up once. Node keeps one
 Intl.NumberFormat per column, the fastest way it has. The first row is compared, so both do the same work.
 """
 
@@ -10,37 +8,43 @@ from __future__ import annotations
 
 import json
 import random
-import statistics
-import subprocess
-import tempfile
 import time
 from decimal import Decimal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bench.figures import median
+from bench.node_side import NodeSide
+from bench.report import Finding, Report, milliseconds, times
 from queryfleet.columns import LogicalType, logical_field
 from queryfleet.formatting import format_column, rule_of
 from queryfleet.results.json_text import json_texts
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.stand import Stand
+    from queryfleet.formatting import FormatRule
+
+__all__ = ["run"]
+
 ROWS = 5_000
-RUNS = 5
-NODE_SCRIPT = Path(__file__).parent / "node" / "format_page.mjs"
 
 
-def metric(**options):
+def metric(**options: object) -> FormatRule | None:
     return rule_of({"fieldType": "metric", "type": "sum", **options})
 
 
-def dimension(**options):
+def dimension(**options: object) -> FormatRule | None:
     return rule_of({"fieldType": "dimension", **options})
 
 
-def fixed(decimals, **options):
-    return {"minimumFractionDigits": decimals, "maximumFractionDigits": decimals, **options}
+def fixed(decimals: int) -> dict[str, object]:
+    return {"minimumFractionDigits": decimals, "maximumFractionDigits": decimals}
 
 
-def page():
+def page() -> Iterator[tuple[pa.Array, pa.Field, FormatRule | None, dict[str, object]]]:
     """Return (array, field, rule, what Node is told) of 20 columns."""
     draw = random.Random(20)
     amounts = [round(draw.uniform(-1e4, 1e6), 2) for _ in range(ROWS)]
@@ -99,31 +103,30 @@ def page():
         yield pa.array(values, field.type), field, rule, told
 
 
-def main():
+def run(stand: Stand) -> Report:
+    """Alternate both. Takes some seconds."""
+    runs = 5 if stand.quick else 15
     columns = list(page())
-    times = []
-    for _ in range(RUNS + 1):
-        start = time.perf_counter()
-        texts = [format_column(array, field, rule) for array, field, rule, _ in columns]
-        times.append((time.perf_counter() - start) * 1e3)
-    ours = statistics.median(times[1:])
-    cells = [
-        [json.loads(text) for text in json_texts(array, field).to_pylist()] for array, field, _, _ in columns
-    ]
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump({"columns": [told for *_, told in columns], "cells": cells}, file)
-        file.flush()
-        answer = subprocess.run(
-            ["node", NODE_SCRIPT, file.name, str(RUNS)], check=True, capture_output=True, text=True
-        )
-    node = json.loads(answer.stdout)
-    different = [(a[0].as_py(), b) for a, b in zip(texts, node["first"], strict=True) if a[0].as_py() != b]
-    print(f"page          {ROWS} rows x {len(columns)} columns, median of {RUNS}")
-    print(f"format_column {ours:8.2f} ms (first page, tables included: {times[0]:.1f} ms)")
-    print(f"Node          {node['milliseconds']:8.2f} ms")
-    print(f"ratio         {ours / node['milliseconds']:8.3f}")
-    print(f"first row     {different or 'the same'}")
-
-
-if __name__ == "__main__":
-    main()
+    path = stand.folder / "page.json"
+    cells = [[json.loads(text) for text in json_texts(array, field).to_pylist()] for array, field, _, _ in columns]
+    path.write_text(json.dumps({"columns": [told for *_, told in columns], "cells": cells}))
+    ours, theirs = [], []
+    with NodeSide("format_page.mjs", {"path": str(path)}) as node:
+        for _ in range(runs + 1):
+            began = time.perf_counter()
+            texts = [format_column(array, field, rule) for array, field, rule, _ in columns]
+            ours.append(time.perf_counter() - began)
+            answer = node.ask({})
+            theirs.append(answer["milliseconds"] / 1000)
+    first = [text[0].as_py() for text in texts]
+    if first != answer["first"]:
+        raise RuntimeError(f"the texts are not the same: {first} and {answer['first']}")
+    mine, other = median(ours[1:]), median(theirs[1:])
+    finding = Finding(
+        what="display texts of a page",
+        ours=milliseconds(mine),
+        other=f"Node, cell by cell: {milliseconds(other)}",
+        ratio=f"{times(other / mine)} faster",
+    )
+    setting = f"{ROWS:,} rows of {len(columns)} columns; medians of {runs} alternating runs after a warm-up."
+    return Report(findings=(finding,), setting=setting)

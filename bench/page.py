@@ -54,6 +54,10 @@ class CountingStore:
     def url(self) -> str:
         return self._store.url
 
+    @property
+    def retry_count(self) -> int:
+        return self._store.retry_count
+
     async def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         await self._store.put(key, data)
 
@@ -132,16 +136,8 @@ def run(stand: Stand) -> Report:
         library = Library(service, query_uuid)
         runner.run(library.open())
         size = runner.run(library.put_whole())
-        secret = service.store_options.secret_access_key
-        assert secret is not None
-        bucket, _, prefix = service.store_url.removeprefix("s3://").partition("/")
-        setup: dict[str, object] = {
-            "endpoint": service.store_options.endpoint_url,
-            "bucket": bucket,
-            "key": f"{prefix}/{WHOLE_KEY}",
-            "accessKeyId": service.store_options.access_key_id,
-            "secretAccessKey": secret.get_secret_value(),
-        }
+        prefix = service.store_url.removeprefix("s3://").partition("/")[2]
+        setup = {**service.bucket_access(), "key": f"{prefix}/{WHOLE_KEY}"}
         with Connection(service.shop) as connection, NodeSide("page_scan.mjs", setup) as node:
             sides = _Sides(runner, library, connection, node, query_uuid)
             pages = {"first": 1, "middle": rows // PAGE_ROWS // 2, "last": rows // PAGE_ROWS}
@@ -153,8 +149,8 @@ def run(stand: Stand) -> Report:
             odd = [sides.read_share(number) for number in (1, 2, rows // ODD_PAGE_ROWS)]
         runner.run(library.store.close())
     setting = (
-        f"{rows:,} rows of {COLUMNS} columns, {size / 1e6:.0f} MB in {len(library.chunks)} chunks; pages of {PAGE_ROWS} rows; "
-        f"medians of {rounds} scans and {rounds * REPEATS} pages, alternating."
+        f"{rows:,} rows of {COLUMNS} columns, {size / 1e6:.0f} MB in {len(library.chunks)} chunks; "
+        f"pages of {PAGE_ROWS} rows; medians of {rounds} scans and {rounds * REPEATS} pages, alternating."
     )
     return Report(findings=tuple(sides.findings(pages, size, max(odd))), setting=setting)
 

@@ -42,9 +42,8 @@ def run(stand: Stand) -> Report:
         waiting = _waiting_query(service)
         for loop, measure in (("open", open_loop), ("closed", closed_loop)):
             for _ in range(WINDOWS):
-                quiet = threading.Timer(idle_seconds, lambda: None)
-                quiet.start()
-                found.setdefault(f"{loop} idle", []).append(measure(service.ledger, waiting, lambda: not quiet.is_alive()))
+                quiet = _Quiet(idle_seconds)
+                found.setdefault(f"{loop} idle", []).append(measure(service.ledger, waiting, quiet.is_over))
                 busy = _Busy(service.shop, rows)
                 found.setdefault(f"{loop} busy", []).append(measure(service.ledger, waiting, busy.is_over))
         with Connection(service.ledger) as connection:
@@ -87,6 +86,17 @@ def _waiting_query(service: RunningService) -> str:
                 raise RuntimeError(f"the waiting query ended: {results}")
             time.sleep(0.02)
     return query_uuid
+
+
+class _Quiet:
+    """Some seconds in which nothing else happens."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Whether they have passed."""
+        return time.monotonic() > self._until
 
 
 class _Busy:

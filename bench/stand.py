@@ -61,6 +61,17 @@ class RunningService:
             secret_access_key=SecretStr(secret),
         )
 
+    def bucket_access(self) -> dict[str, object]:
+        """Return what a Node script needs to reach the bucket; holds the secret, so it goes to standard input."""
+        options = self.store_options
+        assert options.secret_access_key is not None
+        return {
+            "endpoint": options.endpoint_url,
+            "bucket": self.store_url.removeprefix("s3://").partition("/")[0],
+            "accessKeyId": options.access_key_id,
+            "secretAccessKey": options.secret_access_key.get_secret_value(),
+        }
+
     def query_actors(self) -> list[psutil.Process]:
         """Return the processes of its query actors, oldest first."""
         found = marked_processes(self.stack_id, "ray::QueryActor")
@@ -134,7 +145,12 @@ class Stand:
         process = ServiceProcess(
             data_dir,
             (self.shop_folder, self._ledger_folder),
-            environment={"PYTHONWARNINGS": "ignore", _PASSWORD_VARIABLE: password, **_inherited(), **(environment or {})},
+            environment={
+                "PYTHONWARNINGS": "ignore",
+                _PASSWORD_VARIABLE: password,
+                **_inherited(),
+                **(environment or {}),
+            },
         )
         process.start()
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.preparation import check_nodes, check_packages, prepare_database
+from cluster.stop_signals import kept_signal_handlers
 from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,9 +82,13 @@ class Service:
 
         from actors.names import NAMESPACE
 
-        ray.init(
-            address=self.parts.ray_address, namespace=NAMESPACE, logging_level=logging.WARNING, log_to_driver=False
-        )
+        with kept_signal_handlers():
+            ray.init(
+                address=self.parts.ray_address,
+                namespace=NAMESPACE,
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+            )
         check_nodes(self.parts.settings, nodes=sum(1 for node in ray.nodes() if node["Alive"]))
 
     def _wait_actors(self) -> None:

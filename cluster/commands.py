@@ -6,9 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +15,10 @@ import typer
 from queryfleet.errors import ServiceError
 
 if TYPE_CHECKING:
+    import threading
+
     from cluster.bootstrap import Service
+    from cluster.stop_signals import StopSignals
     from queryfleet.settings import Settings
 
 __all__ = ["doctor", "up"]
@@ -25,6 +26,7 @@ __all__ = ["doctor", "up"]
 _PORT = 8765
 _TOKEN_BYTES = 24
 _LOOK_SECONDS = 2.0
+_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 
 def up(
@@ -42,14 +44,16 @@ def up(
     ] = None,
 ) -> None:
     """Start the service, and whatever part of it is not given, on this machine; Ctrl-C stops it all."""
+    from cluster.stop_signals import StartInterrupted, StopSignals
     from queryfleet.settings import load_settings
 
-    stop = threading.Event()
-    _handle_signals(stop)
+    stop = StopSignals()
     try:
         settings = load_settings(store_url=store, database_url=database_url)
         _report_unknown()
         _run(settings, [path.absolute() for path in project or []], port, data_dir.absolute(), ready_file, stop)
+    except StartInterrupted:
+        raise typer.Exit(_INTERRUPTED) from None
     except ServiceError as error:
         _say(f"error: {error.message}" + (f" ({error.details['cause']})" if "cause" in error.details else ""))
         raise typer.Exit(1) from None
@@ -111,11 +115,6 @@ def _store_access(data_dir: Path, place: dict[str, str]) -> dict[str, object]:
     }
 
 
-def _handle_signals(stop: threading.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-
-
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -129,7 +128,7 @@ def _report_unknown() -> None:
 
 
 def _run(
-    settings: Settings, folders: list[Path], port: int, data_dir: Path, ready_file: Path | None, stop: threading.Event
+    settings: Settings, folders: list[Path], port: int, data_dir: Path, ready_file: Path | None, stop: StopSignals
 ) -> None:
     from cluster.bootstrap import Service
     from cluster.local.ports import free_ports
@@ -141,26 +140,26 @@ def _run(
         _say(f"warning: the clock of relative date filters is fixed at {settings.test_now}")
     if not folders:
         _say("Preparing the sample shop …")
-        folders = [write_shop_project(data_dir / "shop")]
+        with stop.breaking_off():
+            folders = [write_shop_project(data_dir / "shop")]
     projects = [load_project(folder) for folder in folders]
     stack = LocalStack(data_dir, settings, say=_say)
     service: Service | None = None
     announced: dict[Path, str] = {}  # what we wrote, so ours to remove
     try:
-        parts = stack.start()
-        token = os.environ.get("QUERYFLEET_TOKEN") or private_file(
-            data_dir / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES)
-        )
-        service = Service(parts=parts, projects=projects, token=token, port=port or free_ports(1)[0], say=_say)
-        if not stop.is_set():
+        with stop.breaking_off():
+            parts = stack.start()
+            token = os.environ.get("QUERYFLEET_TOKEN") or private_file(
+                data_dir / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES)
+            )
+            service = Service(parts=parts, projects=projects, token=token, port=port or free_ports(1)[0], say=_say)
             service.start()
-            _handle_signals(stop)  # Ray has put its own in their place
-            for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
-                announced[path] = _write_json(path, _announcement(service))
-            if os.environ.get("RAY_AUTH_MODE") != "token":
-                _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
-            _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
-            _wait(service, stop)
+        for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
+            announced[path] = _write_json(path, _announcement(service))
+        if os.environ.get("RAY_AUTH_MODE") != "token":
+            _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
+        _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+        _wait(service, stop.asked)
     finally:
         _say("Stopping …")
         for path, text in announced.items():

@@ -83,8 +83,7 @@ class Project:
             "defaults": dict(self.defaults),
             "limits": dict(self.limits),
             "user_attributes": {
-                name: list(value) if isinstance(value, list) else value
-                for name, value in self.user_attributes.items()
+                name: list(value) if isinstance(value, list) else value for name, value in self.user_attributes.items()
             },
         }
 
@@ -125,12 +124,8 @@ def _file_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         if not path.parent.is_dir():
-            raise ConfigurationError(
-                f"there is no folder {path.parent}: name the folder of a project"
-            ) from None
-        other = next(
-            (path.with_name(name) for name in ("project.yaml",) if path.with_name(name).exists()), None
-        )
+            raise ConfigurationError(f"there is no folder {path.parent}: name the folder of a project") from None
+        other = next((path.with_name(name) for name in ("project.yaml",) if path.with_name(name).exists()), None)
         advice = f"rename {other.name}" if other is not None else "write one, or name the folder that has it"
         raise ConfigurationError(f"there is no {path.name} in {path.parent}: {advice}") from None
     except NotADirectoryError:
@@ -142,9 +137,7 @@ def _file_bytes(path: Path) -> bytes:
 def _parsed(section: Section, folder: Path, *, relative_to: Path | None) -> Project:
     project_uuid = _project_uuid(section)
     if section.values.get("warehouse") is None:
-        raise section.error(
-            None, "lacks `warehouse`: add a mapping such as `warehouse: {type: duckdb, path: …}`"
-        )
+        raise section.error(None, "lacks `warehouse`: add a mapping such as `warehouse: {type: duckdb, path: …}`")
     project = Project(
         project_uuid=project_uuid,
         name=_name(section, folder),
@@ -192,16 +185,12 @@ def _timezone(section: Section) -> str:
         return name
     known = zoneinfo.available_timezones()
     if not known:
-        raise section.error(
-            "timezone", "cannot be checked: no time zone database here; install the package tzdata"
-        )
+        raise section.error("timezone", "cannot be checked: no time zone database here; install the package tzdata")
     raise section.error("timezone", f"is not an IANA time zone; {_nearest_zone(name, known)}")
 
 
 def _is_zone(name: str) -> bool:
-    if name == "localtime" or name.startswith(
-        ("posix", "right/")
-    ):  # files of one machine, no zones of IANA's
+    if name == "localtime" or name.startswith(("posix", "right/")):  # files of one machine, no zones of IANA's
         return False
     try:
         zoneinfo.ZoneInfo(name)
@@ -235,7 +224,5 @@ def _user_attributes(section: Section) -> dict[str, str | list[str]]:
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             attributes[name] = [item for item in value if isinstance(item, str)]
         else:
-            raise section.error(
-                name, "must be text or a list of texts: put numbers, dates and true or false in quotes"
-            )
+            raise section.error(name, "must be text or a list of texts: put numbers, dates and true or false in quotes")
     return attributes

@@ -38,8 +38,7 @@ class Section:
         """
         if not isinstance(document.value, dict):
             raise ConfigurationError(
-                f"{document.where(())}: expected a mapping of `key: value` lines, "
-                f"found {_kind(document.value)}"
+                f"{document.where(())}: expected a mapping of `key: value` lines, found {_kind(document.value)}"
             )
         return cls(document=document, values=document.value)
 
@@ -51,9 +50,7 @@ class Section:
         else:
             path = (*self.path, key)
             name = ".".join(str(step) for step in path)
-        return ConfigurationError(
-            f"{self.document.where(path)}: {f'`{name}` ' if name else ''}{text}", field=name
-        )
+        return ConfigurationError(f"{self.document.where(path)}: {f'`{name}` ' if name else ''}{text}", field=name)
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Check that every key is one of `known`.

@@ -62,9 +62,7 @@ class PostgresConfig:
 
     type: ClassVar[str] = "postgres"
     host: str | None = None
-    port: int | str | None = (
-        None  # text only as a reference, a number once resolved; None: the driver's choice
-    )
+    port: int | str | None = None  # text only as a reference, a number once resolved; None: the driver's choice
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
@@ -150,9 +148,7 @@ def parse_warehouse(section: Section, *, folder: Path | None) -> WarehouseConfig
     """
     kind = section.one_of("type", _TYPES)
     if kind is None:
-        raise section.error(
-            None, f"lacks `type`: add a line such as `type: duckdb`; known: {', '.join(_TYPES)}"
-        )
+        raise section.error(None, f"lacks `type`: add a line such as `type: duckdb`; known: {', '.join(_TYPES)}")
     section.refuse_unknown(["type", *(each.name for each in fields(_TYPES[kind]))])
     for key, value in section.values.items():
         if isinstance(value, str) and is_malformed(value):

@@ -74,9 +74,7 @@ def parse_yaml(data: bytes, *, source: str) -> YamlDocument:
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
         raise _fault(source, line, "there is a character that YAML does not allow: remove it") from None
     except RecursionError:
-        raise ConfigurationError(
-            f"{source} is nested too deeply, or an alias in it contains itself"
-        ) from None
+        raise ConfigurationError(f"{source} is nested too deeply, or an alias in it contains itself") from None
     return YamlDocument(source=source, value=value, lines=builder.lines)
 
 
@@ -115,9 +113,7 @@ class _Builder:
 
         self._left -= 1
         if self._left < 0:
-            raise ConfigurationError(
-                f"{self._source} holds more than {VALUES_MAX} values once aliases are expanded"
-            )
+            raise ConfigurationError(f"{self._source} holds more than {VALUES_MAX} values once aliases are expanded")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._mapping(node, path)
@@ -132,9 +128,7 @@ class _Builder:
         for key_node, _ in node.value:
             key = "<< (merge)" if key_node.tag == MERGE else self._key(key_node)
             if key in seen:
-                raise self._wrong(
-                    key_node, f"the key `{key}` is already on line {seen[key]}: keep one of them"
-                )
+                raise self._wrong(key_node, f"the key `{key}` is already on line {seen[key]}: keep one of them")
             seen[key] = key_node.start_mark.line + 1
         built: dict[str, JsonValue] = {}
         for key_node, value_node in node.value:
@@ -176,9 +170,7 @@ class _Builder:
         except yaml.constructor.ConstructorError:
             raise self._wrong(node, "tags (!…) are not allowed: write a plain value") from None
         except (ValueError, LookupError, AttributeError, OverflowError):
-            raise self._wrong(
-                node, "the value has no meaning as what it looks like: put it in quotes"
-            ) from None
+            raise self._wrong(node, "the value has no meaning as what it looks like: put it in quotes") from None
         if isinstance(value, str):
             if re.search("[\0\ud800-\udfff]", value):
                 raise self._wrong(node, "the text holds a character that cannot be stored: remove the escape")
@@ -189,9 +181,7 @@ class _Builder:
             return value
         if isinstance(value, dt.date):  # a datetime is one, too
             return value.isoformat()
-        raise self._wrong(
-            node, "only text, finite numbers, true, false, dates, lists and mappings are allowed"
-        )
+        raise self._wrong(node, "only text, finite numbers, true, false, dates, lists and mappings are allowed")
 
     def _wrong(self, node: yaml.Node, text: str) -> ConfigurationError:
         return _fault(self._source, node.start_mark.line + 1, text)

@@ -1,7 +1,7 @@
 // Rows to JSON lines the way a Node service does it: rows as database drivers give them (Date objects, numerics
 // parsed from text, BigInt for 64-bit integers), JSON.stringify per row, lines collected in batches of buffers.
-// Reads the rows that bench/encode.py wrote, builds the row objects before the clock starts, and prints one JSON
-// line: {"cpuSeconds": ..., "bytes": ..., "rows": ...}. Waits for a line on standard input before every run.
+// The first line of input, {"path": …}, names the file of rows that bench/encode.py wrote; the row objects are built
+// before the clock starts. Each further line is one run, answered by {"cpuSeconds", "wallSeconds", "bytes", "rows"}.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -10,8 +10,6 @@ BigInt.prototype.toJSON = function () {
   return this.toString();
 };
 
-const [path] = process.argv.slice(2);
-const { types, columns } = JSON.parse(readFileSync(path, "utf8"));
 const convert = {
   bigint: (text) => BigInt(text),
   int: Number,
@@ -22,26 +20,28 @@ const convert = {
   text: (text) => text,
   bool: (value) => value,
 };
-const names = Object.keys(columns);
-const count = columns[names[0]].length;
-const rows = [];
-for (let row = 0; row < count; row += 1) {
-  const object = {};
-  for (const name of names) {
-    const value = columns[name][row];
-    object[name] = value === null ? null : convert[types[name]](value);
-  }
-  rows.push(object);
+
+function loadRows(path) {
+  const { types, columns } = JSON.parse(readFileSync(path, "utf8"));
+  const names = Object.keys(columns);
+  return columns[names[0]].map((_, row) => {
+    const object = {};
+    for (const name of names) {
+      const value = columns[name][row];
+      object[name] = value === null ? null : convert[types[name]](value);
+    }
+    return object;
+  });
 }
 
 const BATCH_ROWS = 8192;
 
-function encode() {
+function encode(rows) {
   let bytes = 0;
   let lines = "";
-  for (let row = 0; row < count; row += 1) {
+  for (let row = 0; row < rows.length; row += 1) {
     lines += `${JSON.stringify(rows[row])}\n`;
-    if ((row + 1) % BATCH_ROWS === 0 || row + 1 === count) {
+    if ((row + 1) % BATCH_ROWS === 0 || row + 1 === rows.length) {
       bytes += Buffer.from(lines, "utf8").length;
       lines = "";
     }
@@ -49,13 +49,17 @@ function encode() {
   return bytes;
 }
 
-encode(); // let the compiler settle
-console.log(JSON.stringify({ ready: true }));
-for await (const _ of createInterface({ input: process.stdin })) {
+let rows;
+for await (const input of createInterface({ input: process.stdin })) {
+  if (rows === undefined) {
+    rows = loadRows(JSON.parse(input).path);
+    encode(rows); // let the compiler settle
+    continue;
+  }
   const before = process.cpuUsage();
   const started = performance.now();
-  const bytes = encode();
+  const bytes = encode(rows);
   const used = process.cpuUsage(before);
   const wallSeconds = (performance.now() - started) / 1000;
-  console.log(JSON.stringify({ cpuSeconds: (used.user + used.system) / 1e6, wallSeconds, bytes, rows: count }));
+  console.log(JSON.stringify({ cpuSeconds: (used.user + used.system) / 1e6, wallSeconds, bytes, rows: rows.length }));
 }

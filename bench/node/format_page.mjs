@@ -1,11 +1,10 @@
 // Formats one page the usual way in Node: cell by cell, one cached Intl.NumberFormat per column.
 //
-// Reads {"columns": [{"kind", ...}], "cells": [[...], ...]} from the file named first, column-wise, and prints the
-// milliseconds of the median run of as many as the second argument says. A warm-up run is not counted.
-import { readFileSync } from "node:fs";
+// The first line of input, {"path": …}, names a file of {"columns": [{"kind", ...}], "cells": [[...], ...]}, column-wise.
+// Each further line is one run, answered by {"milliseconds", "first"}: its time and the texts of the first row.
 
-const page = JSON.parse(readFileSync(process.argv[2], "utf8"));
-const runs = Number(process.argv[3]);
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
 const units = [
   [1e12, "T"],
@@ -46,18 +45,21 @@ const formatters = {
   boolean: () => (value) => (value ? "True" : "False"),
 };
 
-const formatPage = () =>
+const formatPage = (page) =>
   page.columns.map((column, index) => {
     const format = formatters[column.kind](column);
     return page.cells[index].map((value) => (value === null ? "∅" : format(value)));
   });
 
-let texts = formatPage();
-const times = [];
-for (let run = 0; run < runs; run++) {
-  const start = process.hrtime.bigint();
-  texts = formatPage();
-  times.push(Number(process.hrtime.bigint() - start) / 1e6);
+let page;
+for await (const input of createInterface({ input: process.stdin })) {
+  if (page === undefined) {
+    page = JSON.parse(readFileSync(JSON.parse(input).path, "utf8"));
+    formatPage(page); // let the compiler settle
+    continue;
+  }
+  const began = performance.now();
+  const texts = formatPage(page);
+  const milliseconds = performance.now() - began;
+  console.log(JSON.stringify({ milliseconds, first: texts.map((column) => column[0]) }));
 }
-times.sort((a, b) => a - b);
-console.log(JSON.stringify({ milliseconds: times[Math.floor(runs / 2)], first: texts.map((column) => column[0]) }));

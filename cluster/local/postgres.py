@@ -68,9 +68,7 @@ class PostgresServer:
         settings: More server settings, by PostgreSQL's names.
     """
 
-    def __init__(
-        self, data_dir: Path, port: int | None = None, *, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None, *, settings: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir.absolute()
         self.log_path = _beside(self.data_dir, ".log")
         self._wanted_port = port
@@ -87,9 +85,7 @@ class PostgresServer:
             ConfigurationError: The server was not started.
         """
         if self._url is None:
-            raise ConfigurationError(
-                "this PostgreSQL server has no URL: it is not started; call start() first"
-            )
+            raise ConfigurationError("this PostgreSQL server has no URL: it is not started; call start() first")
         return self._url
 
     @property
@@ -157,8 +153,7 @@ class PostgresServer:
         if not last and "Address already in use" in written:
             return False
         raise ConfigurationError(
-            f"the PostgreSQL server on {self.data_dir} {failure}; "
-            f"{self.log_path} ends with:\n{_tail(written)}"
+            f"the PostgreSQL server on {self.data_dir} {failure}; {self.log_path} ends with:\n{_tail(written)}"
         )
 
     def stop(self) -> None:
@@ -198,9 +193,7 @@ def _locked(data_dir: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot write {path}: {error.strerror}. Choose another data folder."
-        ) from error
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}. Choose another data folder.") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -251,9 +244,7 @@ def _password(data_dir: Path, log_path: Path) -> str:
         _make_data(data_dir, password, log_path)
         return password
     if version is None:
-        raise ConfigurationError(
-            f"{data_dir} is not empty and holds no PostgreSQL data. Choose another data folder."
-        )
+        raise ConfigurationError(f"{data_dir} is not empty and holds no PostgreSQL data. Choose another data folder.")
     if version != VERSION:
         raise ConfigurationError(
             f"{data_dir} was made by PostgreSQL {version}, this is {VERSION}. Choose another data folder, "
@@ -336,8 +327,7 @@ def _check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise ConfigurationError(
-                f"port {port} on 127.0.0.1 cannot be used for PostgreSQL: {error.strerror}. "
-                "Choose another port."
+                f"port {port} on 127.0.0.1 cannot be used for PostgreSQL: {error.strerror}. Choose another port."
             ) from error
 
 
@@ -357,9 +347,7 @@ def _wait_until_ready(child: ChildProcess, admin_url: str) -> str | None:
             return f"ended at once (exit code {child.exit_code})"
         try:
             with psycopg.connect(admin_url, autocommit=True, connect_timeout=5) as connection:
-                found = connection.execute(
-                    "select 1 from pg_database where datname = %s", [DATABASE]
-                ).fetchone()
+                found = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
                 if found is None:
                     connection.execute(f'create database "{DATABASE}"')
         except psycopg.OperationalError as error:

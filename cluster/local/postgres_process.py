@@ -91,9 +91,7 @@ def owner_of(data_dir: Path) -> tuple[int, int] | None:
 
 def child_environment() -> dict[str, str]:
     """Return the programs' environment, without what could change their ways (PGDATA, PGPORT, locale)."""
-    kept = {
-        name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C"}
 
 
@@ -128,8 +126,7 @@ def command_prefix(owner: tuple[int, int] | None, data_dir: Path) -> list[str]:
                 return way
     if owner is None:
         raise ConfigurationError(
-            f"{postgres} cannot run here or {data_dir} cannot be entered. "
-            f"Choose another data folder, {USE_ANOTHER}."
+            f"{postgres} cannot run here or {data_dir} cannot be entered. Choose another data folder, {USE_ANOTHER}."
         )
     raise ConfigurationError(
         f"PostgreSQL refuses to run as root, and running it as user id {owner[0]} fails: that user cannot "
@@ -157,9 +154,7 @@ def _ways(owner: tuple[int, int] | None) -> list[list[str]]:
 class ChildProcess:
     """A started program, waited for by a thread of its own; see the module's text for why. Thread-safe."""
 
-    def __init__(
-        self, command: Sequence[str], *, log_path: Path, keep_open: int, env: Mapping[str, str]
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, log_path: Path, keep_open: int, env: Mapping[str, str]) -> None:
         """Start it; its output is appended to `log_path`.
 
         Args:

@@ -66,9 +66,7 @@ class S3Server:
             ("secret key", secret_access_key.get_secret_value()),
         ):
             if not _CREDENTIAL.fullmatch(value):
-                raise ConfigurationError(
-                    f"The local S3 server's {name} must be 3 to 128 letters, digits or '+/=_.-'"
-                )
+                raise ConfigurationError(f"The local S3 server's {name} must be 3 to 128 letters, digits or '+/=_.-'")
         self._data_dir = data_dir.absolute()
         self._access_key_id = access_key_id
         self._secret = secret_access_key
@@ -172,9 +170,7 @@ class S3Server:
                 )
             time.sleep(_PROBE_SECONDS)
         child.kill()
-        raise StorageError(
-            f"The local S3 server did not answer within {_START_SECONDS:g} s; see {self._log_path}"
-        )
+        raise StorageError(f"The local S3 server did not answer within {_START_SECONDS:g} s; see {self._log_path}")
 
     def _command(self, program: Path, port: int) -> list[str]:
         serve = [str(program), "serve", "s3", "--config", "/dev/null", "--log-level", "NOTICE"]

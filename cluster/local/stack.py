@@ -98,9 +98,7 @@ class LocalStack:
         head = RayHead(uuid.uuid4().hex, log_path=self._data_dir / "ray.log", environment=environment)
         self._stack.callback(head.stop)  # in case `launch` fails half-way
         head.launch()
-        os.environ.update(
-            {name: value for name, value in head.environment().items() if name.startswith("RAY_")}
-        )
+        os.environ.update({name: value for name, value in head.environment().items() if name.startswith("RAY_")})
         return head
 
     def stop(self) -> None:

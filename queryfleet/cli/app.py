@@ -44,9 +44,7 @@ _Project = Annotated[
 ]
 _DataDir = Annotated[
     Path,
-    typer.Option(
-        envvar="QUERYFLEET_DATA_DIR", help="Folder in which `queryfleet up` left the address of its service."
-    ),
+    typer.Option(envvar="QUERYFLEET_DATA_DIR", help="Folder in which `queryfleet up` left the address of its service."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
 _QueryUuid = Annotated[UUID, typer.Argument(metavar="UUID", help="The query.")]
@@ -83,9 +81,7 @@ def _sql(  # noqa: PLR0917 - one parameter per flag
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement; `-` reads it from stdin.")],
     output_format: Annotated[
         OutputFormat,
-        typer.Option(
-            "--format", help="`table` shows the first rows; `jsonl` and `csv` write every row, raw."
-        ),
+        typer.Option("--format", help="`table` shows the first rows; `jsonl` and `csv` write every row, raw."),
     ] = OutputFormat.TABLE,
     limit: Annotated[int | None, typer.Option(min=1, help="Most rows of the result.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows shown by `table`.")] = 50,

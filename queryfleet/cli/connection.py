@@ -65,9 +65,7 @@ def read_service_file(data_dir: Path) -> ServiceFile:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise ConfigurationError(
-            f"{path} is not what `queryfleet up` writes. Delete it and start the service again."
-        )
+        raise ConfigurationError(f"{path} is not what `queryfleet up` writes. Delete it and start the service again.")
     projects = data.get("project_uuids")
     return ServiceFile(
         path=path,
@@ -77,9 +75,7 @@ def read_service_file(data_dir: Path) -> ServiceFile:
     )
 
 
-def find_connection(
-    *, url: str | None, token: str | None, project: str | None, file: ServiceFile
-) -> Connection:
+def find_connection(*, url: str | None, token: str | None, project: str | None, file: ServiceFile) -> Connection:
     """Return where to send a query.
 
     Args:
@@ -94,9 +90,7 @@ def find_connection(
     """
     address = url or file.url
     if not address:
-        text = (
-            "No service is known. Start one with `queryfleet up`, or name one with --url or QUERYFLEET_URL."
-        )
+        text = "No service is known. Start one with `queryfleet up`, or name one with --url or QUERYFLEET_URL."
         raise ConfigurationError(text)
     file_applies = address.rstrip("/") == file.url.rstrip("/")
     secret = token or (file.token if file_applies else "")
@@ -117,9 +111,7 @@ def _only_project(file: ServiceFile | None, address: str) -> str:
         text = f"No project of {address} is chosen. Set QUERYFLEET_PROJECT (or --project) to its UUID."
         raise ConfigurationError(text)
     listed = "\n".join(f"  {uuid}" for uuid in projects)
-    text = (
-        f"{address} has {len(projects)} projects. Choose one with --project or QUERYFLEET_PROJECT:\n{listed}"
-    )
+    text = f"{address} has {len(projects)} projects. Choose one with --project or QUERYFLEET_PROJECT:\n{listed}"
     raise ConfigurationError(text)
 
 

@@ -74,9 +74,7 @@ def status_text(snapshot: QuerySnapshot) -> str:
     facts += [("attempt", str(snapshot.attempt))] if snapshot.attempt else []
     progress = snapshot.progress
     if progress.rows:
-        facts.append(
-            ("stored", f"{progress.rows:,} rows, {megabytes(progress.bytes)}, {progress.chunks:,} chunks")
-        )
+        facts.append(("stored", f"{progress.rows:,} rows, {megabytes(progress.bytes)}, {progress.chunks:,} chunks"))
     if snapshot.page and snapshot.page.total_rows is not None:
         facts.append(("rows", f"{snapshot.page.total_rows:,}"))
     facts += [(name.removesuffix("Ms"), f"{value:,.0f} ms") for name, value in _timings(snapshot)]

@@ -97,9 +97,7 @@ def _csv_field(value: JsonValue) -> str:
     return '"' + text.replace('"', '""') + '"' if not text or _NEEDS_QUOTES(text) else text
 
 
-def first_rows(
-    pages: Iterator[ResultPage], *, row_count: int
-) -> tuple[Sequence[Column], list[tuple[str, ...]]]:
+def first_rows(pages: Iterator[ResultPage], *, row_count: int) -> tuple[Sequence[Column], list[tuple[str, ...]]]:
     """Return the columns and the display texts of at most `row_count` rows; reads no page without need."""
     columns: Sequence[Column] = ()
     rows: list[tuple[str, ...]] = []

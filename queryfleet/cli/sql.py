@@ -140,9 +140,7 @@ class _Run:
         """Say what went wrong, and end a query nobody will read."""
         self._progress.note(failure_text(error, sql=self._command.sql), always=True)
         if self._written_rows:
-            self._progress.note(
-                f"The output is incomplete: {self._written_rows:,} rows were written.", always=True
-            )
+            self._progress.note(f"The output is incomplete: {self._written_rows:,} rows were written.", always=True)
         if self._query_uuid is None or self._is_ended:
             return
         if isinstance(error, ServiceUnreachableError):
@@ -222,9 +220,7 @@ class _Run:
         last = self._wait(client, first, page_size=wanted if wanted <= _SMALL_PAGE else None)
         page = last.page
         if page is None or page.total_rows is None:
-            raise ServiceError(
-                f"Query {first.query_uuid} is ready, but the service sent no rows with that answer."
-            )
+            raise ServiceError(f"Query {first.query_uuid} is ready, but the service sent no rows with that answer.")
         total = page.total_rows
         if len(page.rows) >= min(wanted, total):
             pages = iter([page])

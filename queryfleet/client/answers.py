@@ -144,9 +144,7 @@ class Health:
     max_limit: int | None  # a larger `limit` is lowered
 
 
-def parse_snapshot(
-    results: JsonValue, *, query_uuid: str | None = None, page_size: int | None = None
-) -> QuerySnapshot:
+def parse_snapshot(results: JsonValue, *, query_uuid: str | None = None, page_size: int | None = None) -> QuerySnapshot:
     """Read the `results` of a submit or poll answer.
 
     Args:
@@ -174,9 +172,7 @@ def parse_snapshot(
         phase=_optional(data, "phase", str),
         queue_position=_optional(data, "queuePosition", int),
         attempt=_optional(data, "attempt", int),
-        progress=Progress(
-            **{name: _optional(progress, name, int) or 0 for name in ("rows", "bytes", "chunks")}
-        ),
+        progress=Progress(**{name: _optional(progress, name, int) or 0 for name in ("rows", "bytes", "chunks")}),
         timings=_timings(data),
         warehouse_query_id=_optional(data, "warehouseQueryId", str),
         cache_hit=_optional(cache, "cacheHit", bool),

@@ -234,9 +234,7 @@ class Client:
                 if on_wait is not None:
                     on_wait(snapshot)
                 held = time.monotonic() - started
-                time.sleep(
-                    idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds)
-                )
+                time.sleep(idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds))
 
     def _send(self, call: Call) -> JsonValue:
         retries = Retries(self._session.retry, is_first_contact=not self._is_known)

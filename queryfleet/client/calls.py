@@ -97,9 +97,7 @@ def checked_url(url: str) -> str:
     except ValueError as error:
         raise ConfigurationError(f"The service's URL cannot be read: {error}.") from error
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(
-            "The service's URL must not hold a user or password; give the token separately."
-        )
+        raise ConfigurationError("The service's URL must not hold a user or password; give the token separately.")
     is_address = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
     if not is_address or any(character.isspace() for character in url):
         text = f"{url!r} is not the address of a service. It looks like `http://127.0.0.1:8000`."

@@ -180,18 +180,14 @@ class AsyncClient:
         empty_polls = 0
         while True:
             started = time.monotonic()
-            snapshot = await self.poll(
-                project_uuid, query_uuid, page_size=page_size, wait_seconds=wait_seconds
-            )
+            snapshot = await self.poll(project_uuid, query_uuid, page_size=page_size, wait_seconds=wait_seconds)
             if snapshot.is_ended:
                 return snapshot
             empty_polls += 1
             if on_wait is not None:
                 on_wait(snapshot)
             held = time.monotonic() - started
-            await asyncio.sleep(
-                idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds)
-            )
+            await asyncio.sleep(idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds))
 
     async def pages(
         self,
@@ -239,9 +235,7 @@ class AsyncClient:
                 if on_wait is not None:
                     on_wait(snapshot)
                 held = time.monotonic() - started
-                await asyncio.sleep(
-                    idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds)
-                )
+                await asyncio.sleep(idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds))
 
     async def _send(self, call: Call) -> JsonValue:
         retries = Retries(self._session.retry, is_first_contact=not self._is_known)

@@ -47,9 +47,7 @@ class RetryPolicy:
         pause *= 0.5 + jitter / 2
         if retry_after is not None:
             pause = max(pause, _seconds(retry_after))
-        limit = (
-            min(self.total_seconds, self.first_contact_seconds) if is_first_contact else self.total_seconds
-        )
+        limit = min(self.total_seconds, self.first_contact_seconds) if is_first_contact else self.total_seconds
         return pause if elapsed_seconds + pause <= limit and limit > 0 else None
 
 

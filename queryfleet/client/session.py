@@ -96,9 +96,7 @@ class Session:
         else:
             reason = "broke off the connection"
         cause = str(error) or type(error).__name__
-        text = (
-            f"The service at {self.url} {reason} ({cause}). Check that it runs and that the address is right."
-        )
+        text = f"The service at {self.url} {reason} ({cause}). Check that it runs and that the address is right."
         return ServiceUnreachableError(text, url=self.url)
 
 

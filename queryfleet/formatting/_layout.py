@@ -59,9 +59,7 @@ def number_strings(parts: Parts, style: NumberStyle, nulls: Mask | None, null_te
         null_text: At most four bytes of UTF-8.
     """
     negative = _negative_rows(parts, style.sign)
-    affixes = [
-        text.encode() for text in (style.prefix, style.suffix, style.negative_prefix, style.negative_suffix)
-    ]
+    affixes = [text.encode() for text in (style.prefix, style.suffix, style.negative_prefix, style.negative_suffix)]
     left = -(-max(len(affixes[0]), len(affixes[2])) // _WORD) * _WORD
     width = _GROUP + len(style.group)
     digits = _whole_digits(parts, style.min_integer)
@@ -171,10 +169,7 @@ def _write_affixes(
             ends[rows] = _write_behind(chars, rows, ends[rows], text)
     starts = starts.copy()
     common = 0
-    while (
-        common < min(len(prefix), len(negative_prefix))
-        and prefix[-1 - common :] == negative_prefix[-1 - common :]
-    ):
+    while common < min(len(prefix), len(negative_prefix)) and prefix[-1 - common :] == negative_prefix[-1 - common :]:
         common += 1
     if common:
         starts = _write_before(chars, slice(None), starts, prefix[len(prefix) - common :])
@@ -216,7 +211,5 @@ def sliced_strings(chars: Bytes, starts: Places, ends: Places) -> pa.StringArray
 def fixed_strings(chars: Bytes) -> pa.StringArray:
     """Return whole rows as a string column."""
     rows, width = chars.shape
-    offsets = (
-        np.arange(0, (rows + 1) * width, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
-    )
+    offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
     return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(chars)))

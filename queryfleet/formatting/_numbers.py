@@ -168,15 +168,11 @@ def plain_numbers(source: Source) -> pa.StringArray:
         good = pc.and_(pc.and_(regular, plain), short).to_numpy(zero_copy_only=False)
         texts = texts if nulls is None else pc.if_else(pa.array(nulls), NULL_TEXT, texts)
         rest = ~good
-    elif t.is_float64(array.type) or (
-        t.is_decimal128(array.type) and 0 <= array.type.scale <= _FLOAT_DECIMALS
-    ):
+    elif t.is_float64(array.type) or (t.is_decimal128(array.type) and 0 <= array.type.scale <= _FLOAT_DECIMALS):
         return _plain_digits(source, filled, nulls)
     else:
         return each_text(source, _PLAIN, None)
-    return patched(
-        texts, source, rest if nulls is None else rest & ~nulls, lambda some: each_text(some, _PLAIN, None)
-    )
+    return patched(texts, source, rest if nulls is None else rest & ~nulls, lambda some: each_text(some, _PLAIN, None))
 
 
 def _plain_digits(source: Source, filled: pa.Array, nulls: npt.NDArray[np.bool_] | None) -> pa.StringArray:

@@ -38,9 +38,7 @@ MAX_DECIMALS = 15  # the most decimals these readers keep; styles with more are 
 LIMB_DIGITS = 18
 _LIMB = 10**LIMB_DIGITS
 _TEN = np.array([10**i for i in range(20)], dtype=np.uint64)
-_EXACT = (
-    1e14  # below this, a tie and its neighbours are decimals of at most 15 digits, which doubles tell apart
-)
+_EXACT = 1e14  # below this, a tie and its neighbours are decimals of at most 15 digits, which doubles tell apart
 _EXACT_WHOLE = 2.0**53
 _MAX_TEXT = 64  # longer texts are no numbers we lay out here
 _MAX_EXACT_POWER = 22  # the largest power of ten that a double holds exactly
@@ -68,9 +66,7 @@ def fill_nulls(array: pa.Array) -> tuple[pa.Array, Mask | None]:
     return pc.fill_null(array, pa.scalar(zero, array.type)), nulls
 
 
-def parts_of_integers(
-    values: Whole, negative: Mask, *, shift: int, decimals: int, rest: Mask | None = None
-) -> Parts:
+def parts_of_integers(values: Whole, negative: Mask, *, shift: int, decimals: int, rest: Mask | None = None) -> Parts:
     """Read |values| as decimals whose point stands `shift` places right of the last digit."""
     left_out = np.zeros(len(values), dtype=bool) if rest is None else rest
     below_zero = negative & (values != 0)
@@ -119,9 +115,7 @@ def _split(units: Whole, decimals: int) -> tuple[Whole, Whole]:
     return low, units - low * _TEN[decimals]
 
 
-def parts_of_floats(
-    values: npt.NDArray[np.float64], *, shift: int, decimals: int, exact: bool = False
-) -> Parts:
+def parts_of_floats(values: npt.NDArray[np.float64], *, shift: int, decimals: int, exact: bool = False) -> Parts:
     """Read the shortest decimal text of doubles, its point moved `shift` places to the right.
 
     With `exact`, which goes with `shift` 0, rows that have more decimals than that are left to `rest`.
@@ -139,9 +133,7 @@ def parts_of_floats(
         # Whole numbers need no rounding as long as a double holds every digit.
         whole = rest & (size < _EXACT_WHOLE) & (size == np.floor(size))
         if whole.any() and kept >= 0:
-            wholes = parts_of_integers(
-                size[whole].astype(np.uint64), values[whole] < 0, shift=shift, decimals=decimals
-            )
+            wholes = parts_of_integers(size[whole].astype(np.uint64), values[whole] < 0, shift=shift, decimals=decimals)
             if wholes.high is None and not wholes.rest.any():
                 low[whole], fraction[whole] = wholes.low, wholes.fraction
                 rest = rest & ~whole
@@ -204,9 +196,7 @@ def _nothing(row_count: int, decimals: int) -> Parts:
     )
 
 
-def _wide_parts(
-    low: Whole, high: npt.NDArray[np.int64], negative: Mask, *, point: int, decimals: int
-) -> Parts:
+def _wide_parts(low: Whole, high: npt.NDArray[np.int64], negative: Mask, *, point: int, decimals: int) -> Parts:
     """Split 128-bit integers whose last `point` digits, at most 18, stand behind the point."""
     below_zero = negative
     carried = negative & (low == 0)

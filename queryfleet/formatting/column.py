@@ -81,9 +81,7 @@ def format_column(  # noqa: PLR0911  # a table of cases
         return formatted_numbers(source, rule)
     if rule.kind is Kind.NUMBER and _is_text(source):
         return formatted_numbers(source, rule)
-    if rule.kind in (Kind.PLAIN, Kind.TEXT, Kind.NUMBER) and not (
-        source.document and rule.kind is Kind.NUMBER
-    ):
+    if rule.kind in (Kind.PLAIN, Kind.TEXT, Kind.NUMBER) and not (source.document and rule.kind is Kind.NUMBER):
         return _own_texts(source, rule, timezone)
     if _is_moment(source.array.type) and rule.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.EXTREME):
         return _moment_texts(source, rule, timezone, zone)
@@ -186,14 +184,10 @@ def _documents(source: Source, rule: FormatRule) -> pa.StringArray:
 
     nested = pc.match_substring_regex(source.array, r"^[\[{]").fill_null(True)
     texts = _where_null(source.array, source.array, NULL_TEXT)
-    return patched(
-        texts, source, ~nested.to_numpy(zero_copy_only=False), lambda some: each_text(some, rule, None)
-    )
+    return patched(texts, source, ~nested.to_numpy(zero_copy_only=False), lambda some: each_text(some, rule, None))
 
 
-def _moment_texts(
-    source: Source, rule: FormatRule, timezone: str | None, zone: ZoneInfo | None
-) -> pa.StringArray:
+def _moment_texts(source: Source, rule: FormatRule, timezone: str | None, zone: ZoneInfo | None) -> pa.StringArray:
     import pyarrow.types as t
 
     from queryfleet.formatting import _moments

@@ -60,6 +60,4 @@ def currency_of(code: object) -> Currency | None:
     sign = _SIGNS.get(code, code)
     # A sign that ends in a letter needs a space before the digits.
     leading = f"{sign} " if sign[-1].isalpha() else sign
-    return Currency(
-        leading=leading, trailing=f" {_TRAILING_SIGNS.get(code, sign)}", decimals=_DECIMALS.get(code, 2)
-    )
+    return Currency(leading=leading, trailing=f" {_TRAILING_SIGNS.get(code, sign)}", decimals=_DECIMALS.get(code, 2))

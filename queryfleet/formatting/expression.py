@@ -111,9 +111,7 @@ class Expression:
         if len(self.sections) == 1:
             return first
         negative = self.sections[1].style
-        both = replace(
-            first, sign=Sign.VALUE, negative_prefix=negative.prefix, negative_suffix=negative.suffix
-        )
+        both = replace(first, sign=Sign.VALUE, negative_prefix=negative.prefix, negative_suffix=negative.suffix)
         # The same digits in both, whatever stands around them.
         same = replace(negative, **_NO_AFFIXES) == replace(first, **_NO_AFFIXES)
         return both if same and len(self.sections) == 2 else None  # noqa: PLR2004

@@ -240,9 +240,7 @@ def _unit_rule(
     compact = (_word(options, "compact") or "").strip()
     if compact.lower() == "auto":
         step = 1024 if kibi else 1000
-        units = [
-            UnitStyle(at_least=step**power, style=style_of(unit, power)) for unit, power in family.values()
-        ]
+        units = [UnitStyle(at_least=step**power, style=style_of(unit, power)) for unit, power in family.values()]
         return replace(number, style=plain, units=(*reversed(units), UnitStyle(at_least=0, style=plain)))
     for name, (unit, power) in family.items():
         if compact.lower() in (name, name.removesuffix("s"), unit.lower()):

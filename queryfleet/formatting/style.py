@@ -38,9 +38,7 @@ class NumberStyle:
     kibi_power: int = 0  # the number is first divided by 1024 to this power
     min_fraction: int = 0  # decimals always shown
     max_fraction: int = 3  # decimals kept, at least `min_fraction`; rounded half away from zero
-    significant: int | None = (
-        None  # below 0: whole digits to blank out by rounding; then the fractions do not apply
-    )
+    significant: int | None = None  # below 0: whole digits to blank out by rounding; then the fractions do not apply
     min_integer: int = 1  # digits before the point, at least; padded with zeros
     group: str = ","  # between groups of three digits; one ASCII character or none
     point: str = "."  # one ASCII character

@@ -39,9 +39,7 @@ NULL_TEXT = "∅"
 _TRUE_TEXTS = ("true", "True", "yes", "Yes", "1", "T")
 
 
-def format_value(
-    value: JsonValue, item: Mapping[str, JsonValue] | None, *, timezone: str | None = None
-) -> str:
+def format_value(value: JsonValue, item: Mapping[str, JsonValue] | None, *, timezone: str | None = None) -> str:
     """Return the display text of one value as it stands in a stored line.
 
     Args:

@@ -59,9 +59,7 @@ class EncodedBatch:
     """The lines of one batch."""
 
     data: memoryview  # all lines, each ended by a line feed; not changed by anybody later
-    offsets: npt.NDArray[
-        np.int64
-    ]  # where each line begins in `data`, from 0; the last entry is the length of `data`
+    offsets: npt.NDArray[np.int64]  # where each line begins in `data`, from 0; the last entry is the length of `data`
 
 
 class Encoder:
@@ -94,9 +92,7 @@ class Encoder:
         if batch.num_rows <= _BLOCK_ROWS:
             data, offsets = self._lines(batch)
             return EncodedBatch(data=data[: int(offsets[-1])].data, offsets=offsets)
-        blocks = [
-            self._lines(batch.slice(first, _BLOCK_ROWS)) for first in range(0, batch.num_rows, _BLOCK_ROWS)
-        ]
+        blocks = [self._lines(batch.slice(first, _BLOCK_ROWS)) for first in range(0, batch.num_rows, _BLOCK_ROWS)]
         sizes = np.array([0, *(int(offsets[-1]) for _, offsets in blocks)], dtype=np.int64)
         begins = np.cumsum(sizes)
         data = np.concatenate([block[: int(offsets[-1])] for block, offsets in blocks])
@@ -107,9 +103,7 @@ class Encoder:
         if not len(self._schema):
             line = np.frombuffer(self._gaps[0], dtype=np.uint8)
             return np.tile(line, batch.num_rows), np.arange(batch.num_rows + 1, dtype=np.int64) * line.size
-        columns = [
-            column_texts(array, field) for array, field in zip(batch.columns, self._schema, strict=True)
-        ]
+        columns = [column_texts(array, field) for array, field in zip(batch.columns, self._schema, strict=True)]
         return assemble(columns, self._gaps)
 
 

@@ -75,9 +75,7 @@ def _write_groups(
         if group:
             values = values // 10_000
             rest = rest - values * 10_000
-        target = np.ndarray(
-            (len(values),), "<u4", buffer=data, offset=begin + 4 * group, strides=(cell_bytes,)
-        )
+        target = np.ndarray((len(values),), "<u4", buffer=data, offset=begin + 4 * group, strides=(cell_bytes,))
         target[:] = table[rest]
 
 
@@ -122,9 +120,7 @@ def _mixed_integer_texts(values: npt.NDArray[np.integer], nulls: Mask | None) ->
     beyond = np.flatnonzero((values > _SAFE_INTEGER) | (values < -_SAFE_INTEGER))
     inside = values.copy()
     inside[beyond] = 0
-    digits = pa.Array.from_buffers(
-        pa.from_numpy_dtype(values.dtype), len(beyond), [None, pa.py_buffer(values[beyond])]
-    )
+    digits = pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(beyond), [None, pa.py_buffer(values[beyond])])
     quoted = pc.binary_join_element_wise('"', digits.cast(pa.string()), '"', "")
     return merged(integer_texts(inside, nulls), beyond, from_strings(quoted))
 
@@ -218,9 +214,7 @@ def decimal_texts(array: pa.Array, nulls: Mask | None) -> Texts:
         unscaled = np.where(nulls, 0, low) if nulls is not None else low
         return _short_decimal_texts(unscaled, scale, nulls)
     rows = np.flatnonzero(~short)
-    most = _short_decimal_texts(
-        np.where(short & ~nulls if nulls is not None else short, low, 0), scale, nulls
-    )
+    most = _short_decimal_texts(np.where(short & ~nulls if nulls is not None else short, low, 0), scale, nulls)
     return merged(most, rows, _decimal_rest(taken(array, rows), None))
 
 
@@ -362,14 +356,10 @@ def _general_decimal_texts(array: pa.Array, nulls: Mask | None) -> Texts:
     result = frame.select(chosen.alias("chosen"), text).to_struct("both")
     column = result.struct.field("chosen")
     texts = from_strings(string_array(column), nulls=nulls)
-    rest = column.is_null().to_numpy() & ~(
-        nulls if nulls is not None else np.zeros(len(array), dtype=np.bool_)
-    )
+    rest = column.is_null().to_numpy() & ~(nulls if nulls is not None else np.zeros(len(array), dtype=np.bool_))
     rows = np.flatnonzero(rest)
     if rows.size:
-        spelled = [
-            _decimal_json(value).encode() for value in result.struct.field("text").gather(rows).to_list()
-        ]
+        spelled = [_decimal_json(value).encode() for value in result.struct.field("text").gather(rows).to_list()]
         texts = merged(texts, rows, listed(spelled))
     return texts
 

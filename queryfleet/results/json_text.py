@@ -79,9 +79,7 @@ def column_texts(array: pa.Array, field: pa.Field) -> Texts:
     for is_kind, spell in _spellings():
         if is_kind(array.type):
             return spell(array, field, null_mask(array))
-    message = (
-        f"Column {field.name!r} has the type {array.type}, which has no JSON form; cast it in the query."
-    )
+    message = f"Column {field.name!r} has the type {array.type}, which has no JSON form; cast it in the query."
     raise NotSupportedError(message, column=field.name, type=str(array.type))
 
 
@@ -330,9 +328,7 @@ def _map_texts(array: pa.Array, _: pa.Field, nulls: Mask | None) -> Texts:
     first, count = (int(begins[0]), int(ends[-1] - begins[0])) if len(array) else (0, 0)
     keys = column_texts(array.keys.slice(first, count), kind.key_field)
     if keys.wrap != _QUOTES:
-        bare = pc.utf8_trim(
-            text_array(keys), characters='"'
-        )  # integers beyond 2^53 have their quotes already
+        bare = pc.utf8_trim(text_array(keys), characters='"')  # integers beyond 2^53 have their quotes already
         keys = _plain_string_texts(bare, None)
     values = column_texts(array.items.slice(first, count), kind.item_field)
     entries = assemble([keys, values], [b"", b":", b","])

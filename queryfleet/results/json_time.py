@@ -144,9 +144,7 @@ def _without(values: npt.NDArray[_Integer], rows: Indices) -> npt.NDArray[_Integ
     return kept
 
 
-def _instant_cells(
-    days: npt.NDArray[np.int32], ticks: npt.NDArray[np.int64], per_second: int
-) -> tuple[Bytes, Indices]:
+def _instant_cells(days: npt.NDArray[np.int32], ticks: npt.NDArray[np.int64], per_second: int) -> tuple[Bytes, Indices]:
     count = len(days)
     data = np.empty(count * _INSTANT_CELL + BLOCK, dtype=np.uint8)
 
@@ -250,9 +248,7 @@ def span_text(months: int, days: int, nanoseconds: int) -> str:
     seconds, fraction = _split(nanoseconds, 10**9)
     minutes, seconds = _split(seconds, 60)
     hours, minutes = _split(minutes, 60)
-    date = "".join(
-        f"{number}{letter}" for number, letter in ((years, "Y"), (months, "M"), (days, "D")) if number
-    )
+    date = "".join(f"{number}{letter}" for number, letter in ((years, "Y"), (months, "M"), (days, "D")) if number)
     time = "".join(f"{number}{letter}" for number, letter in ((hours, "H"), (minutes, "M")) if number)
     if seconds or fraction or not (date or time):
         sign = "-" if seconds < 0 or fraction < 0 else ""

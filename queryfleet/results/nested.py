@@ -74,9 +74,7 @@ def _indirect(values: pa.Array, kind: pa.DataType) -> pa.Array:
 def _leaf_array(values: Sequence[object], field: pa.Field) -> pa.Array:
     import polars as pl
 
-    is_document = (
-        logical_type(field) is LogicalType.JSON or getattr(field.type, "extension_name", "") == "arrow.json"
-    )
+    is_document = logical_type(field) is LogicalType.JSON or getattr(field.type, "extension_name", "") == "arrow.json"
     spell = _document if is_document else _text
     texts = [None if value is None else spell(value) for value in values]
     return typed_array(pl.Series(texts, dtype=pl.String), field)
@@ -99,9 +97,7 @@ def _document(value: object) -> str:
         case list():
             return f"[{','.join(map(_document, value))}]"
         case dict():
-            pairs = (
-                f"{json.dumps(key, ensure_ascii=False)}:{_document(item)}" for key, item in value.items()
-            )
+            pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_document(item)}" for key, item in value.items())
             return f"{{{','.join(pairs)}}}"
         case _:
             return json.dumps(value, ensure_ascii=False)

@@ -168,16 +168,10 @@ def open_store(url: str, options: StoreOptions | None = None) -> ObjectStore:
             from queryfleet.results.store_memory import MemoryStore
 
             if not _NAME.fullmatch(parts.netloc) or parts.path not in ("", "/"):
-                raise ConfigurationError(
-                    "The store URL must be memory://name, with a name of letters and digits"
-                )
+                raise ConfigurationError("The store URL must be memory://name, with a name of letters and digits")
             return MemoryStore(parts.netloc)
         case _:
-            known = (
-                f"The store scheme {parts.scheme!r} is unknown"
-                if parts.scheme
-                else "The store URL has no scheme"
-            )
+            known = f"The store scheme {parts.scheme!r} is unknown" if parts.scheme else "The store URL has no scheme"
             raise ConfigurationError(
                 f"{known}: use file:///absolute/directory or s3://bucket/prefix ('none', for no store, is a "
                 "setting and not a store)"
@@ -194,13 +188,9 @@ def check_key(key: str) -> str:
         InternalError: It is no such key.
     """
     if _UNUSABLE.search(key) or not 0 < len(key.encode()) <= _MAX_KEY_BYTES:
-        raise InternalError(
-            f"The object key {key[:100]!r} is empty, longer than 1024 bytes, or has control characters"
-        )
+        raise InternalError(f"The object key {key[:100]!r} is empty, longer than 1024 bytes, or has control characters")
     if any(segment in ("", ".", "..") for segment in key.split("/")):
-        raise InternalError(
-            f"The object key {key[:100]!r} has an empty segment, '.' or '..'; it would leave its root"
-        )
+        raise InternalError(f"The object key {key[:100]!r} has an empty segment, '.' or '..'; it would leave its root")
     return key
 
 
@@ -241,9 +231,7 @@ def _split(url: str) -> SplitResult:
             "The store URL must not hold credentials: give access_key_id and secret_access_key as options"
         )
     if parts.query or parts.fragment:
-        raise ConfigurationError(
-            "The store URL must have no '?' and no '#' (in a directory name write %3F and %23)"
-        )
+        raise ConfigurationError("The store URL must have no '?' and no '#' (in a directory name write %3F and %23)")
     return parts
 
 

@@ -48,9 +48,7 @@ _FIXES = {
     "InvalidBucketName": "the service refuses this name: correct the store URL",
     "RequestTimeTooSkewed": "this machine's clock differs from the service's: correct it",
 }
-_NO_CREDENTIALS = (
-    "there are no usable credentials: set access_key_id and secret_access_key, or an AWS profile or role"
-)
+_NO_CREDENTIALS = "there are no usable credentials: set access_key_id and secret_access_key, or an AWS profile or role"
 _UNTRUSTED = "its TLS certificate is not trusted: add its authority to the system's certificates"
 
 
@@ -134,9 +132,7 @@ def storage_error(error: Exception, place: Place, *, action: str, key: str | Non
     if key is not None and code in _NO_OBJECT and action == "read":
         return ObjectNotFoundError(f"There is no object {key!r} in {place.url}", key=key, cause=cause)
     if key is not None and (code == "InvalidRange" or status == 416):  # noqa: PLR2004
-        return ResultCorruptError(
-            f"The object {key!r} in {place.url} is shorter than expected", key=key, cause=cause
-        )
+        return ResultCorruptError(f"The object {key!r} in {place.url} is shorter than expected", key=key, cause=cause)
     what = f"{action} {key!r}" if key is not None else action
     text = f"Could not {what} in {place}: {_reason(error)}"
     return StorageError(text, bucket=place.bucket, transient=is_transient(error), cause=cause)
@@ -172,9 +168,7 @@ def _reason(error: Exception) -> str:
 def _reason_without_answer(error: Exception) -> str:
     from botocore import exceptions as boto
 
-    if isinstance(
-        error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError
-    ):
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return _NO_CREDENTIALS
     if isinstance(error, boto.SSLError):
         return _UNTRUSTED

@@ -59,9 +59,7 @@ class Texts:
     lengths: Indices  # its bytes; of a null row 4 - len(wrap), so that `null` fits exactly
     wrap: bytes = b""  # two bytes to stand around every text that is not null (`""`, `[]`, `{}`), or none
     nulls: Mask | None = None  # True: the row is `null`, whatever `data` says. None: no row is
-    cell_bytes: int = (
-        0  # > 0: row r begins at r * cell_bytes, so that the rows can be copied without a gather
-    )
+    cell_bytes: int = 0  # > 0: row r begins at r * cell_bytes, so that the rows can be copied without a gather
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -121,9 +119,7 @@ def picked(texts: Texts, codes: Indices, *, nulls: Mask | None = None) -> Texts:
         lengths[nulls] = len(_NULL) - len(texts.wrap)
     width = -(-int(texts.lengths.max(initial=1)) // 8) * 8
     if width > _PICKED_BYTES:
-        return Texts(
-            data=texts.data, starts=texts.starts[codes], lengths=lengths, wrap=texts.wrap, nulls=nulls
-        )
+        return Texts(data=texts.data, starts=texts.starts[codes], lengths=lengths, wrap=texts.wrap, nulls=nulls)
     # Copies of the few texts, side by side, save looking each of them up when they are written.
     table = windows(texts.data, width)[texts.starts]
     rows = np.empty(len(codes) + BLOCK // width + 1, dtype=table.dtype)
@@ -197,9 +193,7 @@ def assemble(columns: Sequence[Texts], gaps: Sequence[bytes]) -> tuple[Bytes, In
         return out, offsets
     out[: len(head)] = np.frombuffer(head, dtype=np.uint8)
     shortest = [int(column.lengths.min()) for column in columns]
-    slack = fixed + sum(
-        shortest
-    )  # bytes from a value's beginning that are written in this pass or a later one
+    slack = fixed + sum(shortest)  # bytes from a value's beginning that are written in this pass or a later one
     position = offsets[:-1] + len(head)
     null_positions = []
     for column, least, constant in zip(columns, shortest, constants[1:], strict=True):
@@ -229,9 +223,7 @@ def _constants(columns: Sequence[Texts], gaps: Sequence[bytes]) -> list[bytes]:
     """Put the opening and closing byte of every column into its gaps, and the head behind the tail."""
     closings = [b"", *(column.wrap[1:] for column in columns)]
     openings = [*(column.wrap[:1] for column in columns), b""]
-    constants = [
-        closing + gap + opening for closing, gap, opening in zip(closings, gaps, openings, strict=True)
-    ]
+    constants = [closing + gap + opening for closing, gap, opening in zip(closings, gaps, openings, strict=True)]
     constants[-1] += constants[0]
     return constants
 

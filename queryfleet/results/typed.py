@@ -194,9 +194,7 @@ def _time_array(texts: pl.Series, field: pa.Field) -> pa.Array:
     filled = texts.fill_null("00:00:00.000000000"[:size])
     characters = np.frombuffer("".join(filled.to_list()).encode(), dtype=np.uint8).reshape(-1, size)
     digits = characters.astype(np.int64) - ord("0")
-    seconds = sum(
-        digits[:, at] * weight for at, weight in ((0, 36_000), (1, 3600), (3, 600), (4, 60), (6, 10), (7, 1))
-    )
+    seconds = sum(digits[:, at] * weight for at, weight in ((0, 36_000), (1, 3600), (3, 600), (4, 60), (6, 10), (7, 1)))
     ticks = np.asarray(seconds) * per_second
     for at in range(9, size):
         ticks += digits[:, at] * (per_second // 10 ** (at - 8))
@@ -223,9 +221,7 @@ def _span(text: str) -> tuple[int, int, int]:
     match = _SPAN.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    parts = {
-        name: int(match[name] or 0) for name in ("years", "months", "days", "hours", "minutes", "seconds")
-    }
+    parts = {name: int(match[name] or 0) for name in ("years", "months", "days", "hours", "minutes", "seconds")}
     fraction = int((match["fraction"] or "").ljust(9, "0"))
     sign = -1 if match["sign"] else 1
     seconds = parts["hours"] * 3600 + parts["minutes"] * 60 + sign * parts["seconds"]

@@ -116,9 +116,7 @@ class ScriptedService:
             self.asked.append(asked)
         try:
             special = self.on_request(asked) if self.on_request is not None else None
-            return special or Answer(
-                status=200, body=_json({"status": "ok", "results": self._results(asked)})
-            )
+            return special or Answer(status=200, body=_json({"status": "ok", "results": self._results(asked)}))
         except ServiceError as error:
             return error_answer(error)
 
@@ -187,10 +185,7 @@ class ScriptedService:
             page, size = _page_of(asked)
             with self._changed:
                 self._changed.wait_for(
-                    lambda: (
-                        query.status in _ENDED
-                        or ("page" in asked.params and page * size <= query.stored_rows)
-                    ),
+                    lambda: query.status in _ENDED or ("page" in asked.params and page * size <= query.stored_rows),
                     wait_ms / 1000,
                 )
 

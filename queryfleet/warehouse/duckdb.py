@@ -160,11 +160,7 @@ class DuckDBSession:
             if not statement.allow_writes:
                 connection.execute("begin transaction read only")
             relation = connection.sql(sql)
-            if (
-                relation is not None
-                and statement.row_limit is not None
-                and is_plain_query(sql, dialect="duckdb")
-            ):
+            if relation is not None and statement.row_limit is not None and is_plain_query(sql, dialect="duckdb"):
                 relation = relation.limit(statement.row_limit)
             self._relation = relation
 
@@ -194,9 +190,7 @@ class DuckDBSession:
         schema = self.schema()
         if self._reader is None or self._statement is None:
             return
-        yield from shaped_batches(
-            self._pieces(schema), max_rows=max_rows, row_limit=self._statement.row_limit
-        )
+        yield from shaped_batches(self._pieces(schema), max_rows=max_rows, row_limit=self._statement.row_limit)
         with self._lock:
             self._finished = True
 

@@ -88,9 +88,7 @@ def query_error(
         return connection_error(str(error), target=target, secrets=secrets)
     message = _redacted(found.message, secrets)
     if _ARRAY_BOUNDS in message:
-        message = (
-            "An array's first element does not have the number 1. Select that column as text: column::text"
-        )
+        message = "An array's first element does not have the number 1. Select that column as text: column::text"
     if found.state == _CANCELED and "timeout" in message:
         return WarehouseTimeoutError(f"PostgreSQL stopped the statement: {message}.", sqlState=found.state)
     details: dict[str, JsonValue] = {}

@@ -110,9 +110,7 @@ class ResultPlan:
 
         if self._guard() is not None:
             self._check_guard(piece.column(len(self.columns)))
-        arrays = [
-            _delivered(array, column) for array, column in zip(piece.columns, self.columns, strict=False)
-        ]
+        arrays = [_delivered(array, column) for array, column in zip(piece.columns, self.columns, strict=False)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _guard(self) -> str | None:
@@ -144,8 +142,7 @@ def plan_result(described: pa.Schema, *, wrap: bool) -> ResultPlan:
     names = unique_names(described.names)
     plan = _wrapped_column if wrap else _bare_column
     columns = tuple(
-        plan(name, number, field)
-        for number, (name, field) in enumerate(zip(names, described, strict=True), 1)
+        plan(name, number, field) for number, (name, field) in enumerate(zip(names, described, strict=True), 1)
     )
     return ResultPlan(
         schema=pa.schema([column.field for column in columns]),
@@ -196,9 +193,7 @@ def _numeric_column(name: str, expression: str, field: pa.Field, *, text_form: _
 
     decimal = _decimal_type(int((field.metadata or {}).get(_TYPMOD_KEY, b"-1")))
     if decimal is None:
-        return ColumnPlan(
-            expression=expression, field=logical_field(name, LogicalType.DECIMAL), form=text_form
-        )
+        return ColumnPlan(expression=expression, field=logical_field(name, LogicalType.DECIMAL), form=text_form)
     return ColumnPlan(expression=expression, field=pa.field(name, decimal), form=_Form.DECIMAL)
 
 

@@ -29,9 +29,7 @@ _HUGE_LIMIT_DIGITS = 38  # what an Arrow decimal128 promises to hold
 class RangeCheck:
     """Looks at the columns of one schema that can hold such values."""
 
-    text_cast: (
-        str  # how this warehouse spells a cast to text, with `{}` for the column: the fix in the message
-    )
+    text_cast: str  # how this warehouse spells a cast to text, with `{}` for the column: the fix in the message
     columns: tuple[int, ...]  # positions of the columns to look at
 
     @classmethod

@@ -20,9 +20,7 @@ __all__ = ["check_statement", "is_plain_query", "leading_word", "strip_terminato
 
 _QUERY_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _ABOUT_WORDS = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN"})
-_DIALECT_WORDS = {
-    "duckdb": frozenset({"FROM", "SUMMARIZE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER"})
-}
+_DIALECT_WORDS = {"duckdb": frozenset({"FROM", "SUMMARIZE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER"})}
 _CHANGE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 # Where the warehouse itself has a read-only mode only these are refused here; a word nobody knows is most
 # likely misspelt, and the warehouse says so better. Elsewhere everything is refused that is not known to
@@ -52,9 +50,7 @@ _READING_PRAGMAS = frozenset(
         "VERSION",
     }
 )
-_PREFIX = (
-    "( "  # a word after this is a word: at the very start the tokenizer swallows the rest of some commands
-)
+_PREFIX = "( "  # a word after this is a word: at the very start the tokenizer swallows the rest of some commands
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z_]+)", re.DOTALL)
 
 
@@ -204,9 +200,7 @@ def _explained_change(body: Sequence[_Word], dialect: str) -> str | None:
             rest = rest[1:]
         elif rest[0].text == "(" and len(rest) > 1 and rest[1].text not in _QUERY_WORDS | {"(", "FROM"}:
             level = rest[0].depth
-            end = next(
-                (i for i, word in enumerate(rest) if word.text == ")" and word.depth == level), len(rest) - 1
-            )
+            end = next((i for i, word in enumerate(rest) if word.text == ")" and word.depth == level), len(rest) - 1)
             analyze = analyze or any(word.text in {"ANALYZE", "ANALYSE"} for word in rest[:end])
             rest = rest[end + 1 :]
         else:
@@ -217,6 +211,4 @@ def _explained_change(body: Sequence[_Word], dialect: str) -> str | None:
 
 def _changes_in_parentheses(words: Sequence[_Word]) -> bool:
     """Tell whether a common table expression changes data: such a statement may only stand alone."""
-    return any(
-        before.text == "(" and word.text in _CHANGE_WORDS for before, word in itertools.pairwise(words)
-    )
+    return any(before.text == "(" and word.text in _CHANGE_WORDS for before, word in itertools.pairwise(words))

@@ -24,7 +24,7 @@ def _process_at(service, port):
 
 
 def test_kill_query_actor_ends_ready_under_second_attempt(service):
-    """kill -9 in the middle of a result: the rows are exact, and nothing of the first attempt is left."""
+    """A kill -9 in the middle of a result: the rows are exact, and nothing of the first attempt is left."""
     query_uuid = service.ledger.submit(TRICKLE)
     service.ledger.wait_for(query_uuid, lambda poll: poll["progress"]["rows"] > 0)
     (port,) = service.backends(query_uuid)
@@ -36,9 +36,7 @@ def test_kill_query_actor_ends_ready_under_second_attempt(service):
     final = service.ledger.wait(query_uuid)
     assert (final["status"], final["attempt"], final["totalResults"]) == ("ready", 2, TRICKLE_ROWS)
     rows = list(itertools.chain.from_iterable(service.ledger.pages(query_uuid, page_size=1000)))
-    assert rows == [
-        {"n": n, "filler": chr(65 + n % 26) * 2000, "slept": ""} for n in range(1, TRICKLE_ROWS + 1)
-    ]
+    assert rows == [{"n": n, "filler": chr(65 + n % 26) * 2000, "slept": ""} for n in range(1, TRICKLE_ROWS + 1)]
     assert not psutil.pid_exists(victim.pid)
     assert wait_until(lambda: not service.backends(query_uuid), seconds=5)
 

@@ -132,7 +132,7 @@ def test_values_of_every_type_are_spelled_as_documented(service):
 
 def test_text_of_every_script_survives_in_names_and_values(service):
     """Statement, column name, value and error message carry Unicode, quotes and control characters."""
-    text = "Łódź 東京 \u202eעברית 👩‍👩‍👧 \"quoted\" back\\slash\ttab\nline \x01 e\u0301"
+    text = 'Łódź 東京 \u202eעברית 👩‍👩‍👧 "quoted" back\\slash\ttab\nline \x01 e\u0301'
     for api in (service.ledger, service.shop):
         poll = _run(api, f'select \'{text}\' as "größe 🏺 ""x"""')
         assert raw_rows(poll) == [{'größe 🏺 "x"': text}]

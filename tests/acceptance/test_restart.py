@@ -31,6 +31,17 @@ def process(tmp_path, warehouses):
     process.kill()
 
 
+def test_start_that_is_broken_off_leaves_nothing(process):
+    """A stop does not wait for the start to end, and takes all of it down."""
+    process.launch()
+    assert wait_until(lambda: "Starting actors" in process.log_path.read_text(), seconds=100)
+    trace = process.trace()
+    assert process.stop() < 20.0
+    assert trace.left() == []
+    assert not process.ready_path.exists()
+    assert "Traceback" not in process.log_path.read_text()
+
+
 def _pages(api, query_uuid):
     return [json.dumps(rows) for rows in api.pages(query_uuid, page_size=3000)]
 

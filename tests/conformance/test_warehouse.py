@@ -170,9 +170,7 @@ def test_schema_of_odd_names_keeps_them(engine: Engine) -> None:
     assert [column[0].as_py() for column in table.columns] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize(
-    "value", ["", " ", "héé 日本 🦆", "a'b\"c\\d", "\t\n\r", "-- no; comment", "\u2028\x7f"]
-)
+@pytest.mark.parametrize("value", ["", " ", "héé 日本 🦆", "a'b\"c\\d", "\t\n\r", "-- no; comment", "\u2028\x7f"])
 def test_batches_of_any_text_keep_it(engine: Engine, value: str) -> None:
     """Text survives to the character, in both directions."""
     engine.needs("text")

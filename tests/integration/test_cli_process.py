@@ -82,9 +82,7 @@ def test_sql_as_jsonl_writes_rows_to_stdout_and_notes_to_stderr(run, query_servi
     query_service.on_submit = lambda query: fill(query, 2)
     code, out, err = run("sql", "select 1", "--format", "jsonl")
     assert code == 0
-    assert [{"id": 0, "city": "city 0"}, {"id": 1, "city": "city 1"}] == [
-        json.loads(line) for line in out.splitlines()
-    ]
+    assert [{"id": 0, "city": "city 0"}, {"id": 1, "city": "city 1"}] == [json.loads(line) for line in out.splitlines()]
     assert err.startswith("2 rows")
 
 
@@ -104,9 +102,7 @@ def test_sql_finds_the_service_that_up_started(run, query_service, query_service
     (tmp_path / ".queryfleet").mkdir()
     (tmp_path / ".queryfleet" / "service.json").write_text(json.dumps(about))
     nothing = {"QUERYFLEET_URL": "", "QUERYFLEET_TOKEN": "", "QUERYFLEET_PROJECT": ""}
-    code, out, err = run(
-        "sql", "select 1", cwd=tmp_path, environment=nothing | {"PYTHONPATH": str(Path.cwd())}
-    )
+    code, out, err = run("sql", "select 1", cwd=tmp_path, environment=nothing | {"PYTHONPATH": str(Path.cwd())})
     assert code == 0, err
     assert query_service.token not in out + err
 
@@ -246,7 +242,5 @@ def test_help_imports_nothing_heavy_and_is_quick(run):
         "assert not heavy, heavy\n"
         "assert time.process_time() < 1, time.process_time()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

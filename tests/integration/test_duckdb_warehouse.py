@@ -134,9 +134,7 @@ def test_settings_of_every_session_are_the_services_own(duckdb_file: DuckDBEngin
         ("select $a$;--$a$", [";--"]),
     ],
 )
-def test_submit_of_every_kind_of_reading_works(
-    duckdb_file: DuckDBEngine, sql: str, expected: list[object]
-) -> None:
+def test_submit_of_every_kind_of_reading_works(duckdb_file: DuckDBEngine, sql: str, expected: list[object]) -> None:
     """Whatever reads, reads, with and without a limit."""
     assert expected == values(duckdb_file.warehouse, sql)
     assert expected[:1] == values(duckdb_file.warehouse, sql, row_limit=1)

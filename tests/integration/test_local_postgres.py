@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-on_linux = pytest.mark.skipif(
-    sys.platform != "linux", reason="looks into /proc; parent death signals are Linux's"
-)
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc; parent death signals are Linux's")
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -192,9 +190,7 @@ sys.stdin.read()
 def test_postgres_server_parent_killed_goes_away(data_dir: Path) -> None:
     """When its parent is killed the server ends by itself, and the folder can be started again."""
     command = [sys.executable, "-c", PARENT, str(data_dir)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as parent:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
         pid, url = parent.stdout.readline().split()
         assert int(pid) in processes_in(data_dir)

@@ -103,9 +103,7 @@ def test_start_port_taken_is_a_clear_error(tmp_path):
             server_in(tmp_path, port=port).start()
 
 
-@pytest.mark.parametrize(
-    ("key", "secret"), [("a,b", "secret"), ("abc", 'se"cret'), ("ab", "secret"), ("abc", "")]
-)
+@pytest.mark.parametrize(("key", "secret"), [("a,b", "secret"), ("abc", 'se"cret'), ("ab", "secret"), ("abc", "")])
 def test_server_credentials_it_cannot_be_told_are_refused(tmp_path, key, secret):
     """A credential that would be cut or misread is refused, without being shown."""
     with pytest.raises(ConfigurationError) as caught:

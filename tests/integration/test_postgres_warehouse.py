@@ -103,9 +103,7 @@ def test_warehouse_with_unreadable_settings_does_not_quote_them(conninfo: str) -
 def test_connect_to_a_silent_server_gives_up(postgres: PostgresEngine) -> None:
     """A server that accepts and says nothing costs the time limit, not for ever."""
     with silent_server() as port:
-        warehouse = PostgresWarehouse(
-            conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2"
-        )
+        warehouse = PostgresWarehouse(conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2")
         with pytest.raises(WarehouseConnectionError, match="timeout expired"):
             warehouse.open(TAG).connect()
 
@@ -121,9 +119,7 @@ def test_cancel_while_connecting_ends_the_wait(postgres: PostgresEngine) -> None
             errors.append(error)
 
     with silent_server() as port:
-        warehouse = PostgresWarehouse(
-            conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2"
-        )
+        warehouse = PostgresWarehouse(conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2")
         with warehouse.open(TAG) as session:
             caller = threading.Thread(target=connect)
             caller.start()
@@ -209,9 +205,7 @@ def test_submit_of_hidden_writes_changes_nothing(postgres: PostgresEngine, sql: 
         (r"select E'it\'s;'", ["it's;"]),
     ],
 )
-def test_submit_of_every_kind_of_reading_works(
-    postgres: PostgresEngine, sql: str, expected: list[object]
-) -> None:
+def test_submit_of_every_kind_of_reading_works(postgres: PostgresEngine, sql: str, expected: list[object]) -> None:
     """Whatever reads, reads: as a subquery, or as it is."""
     assert expected == values(postgres.warehouse, sql)
     assert expected[:1] == values(postgres.warehouse, sql, row_limit=1)
@@ -285,9 +279,7 @@ def test_statement_cancelled_by_an_administrator_is_an_error(postgres: PostgresE
     """A statement stopped in the server by somebody else fails, with the server's code."""
     with postgres.warehouse.open(TAG) as session:
         query_id = session.submit(Statement(sql="select pg_sleep(30)"))
-        stop = threading.Timer(
-            0.1, lambda: postgres.ask("select pg_cancel_backend(%s)", int(query_id.split("@")[0]))
-        )
+        stop = threading.Timer(0.1, lambda: postgres.ask("select pg_cancel_backend(%s)", int(query_id.split("@")[0])))
         stop.start()
         with pytest.raises(WarehouseQueryError) as caught:
             session.schema()

@@ -54,16 +54,14 @@ def test_create_shop_any_number_of_threads_makes_the_same_rows(tmp_path: Path) -
     create_shop(one, threads=1)
     create_shop(two, threads=2)
     assert checksums(one) == checksums(two)
-    assert rows(
-        one, "select count(*), min(order_id), max(order_id), count(distinct order_id) from orders"
-    ) == [(2_000_000, 1, 2_000_000, 2_000_000)]
+    assert rows(one, "select count(*), min(order_id), max(order_id), count(distinct order_id) from orders") == [
+        (2_000_000, 1, 2_000_000, 2_000_000)
+    ]
 
 
 def test_create_shop_rows_are_those_of_every_version(small_shop: Path) -> None:
     """The values are pinned: an engine that computes other rows is noticed."""
-    by_status = rows(
-        small_shop, "select status, count(*), sum(amount)::varchar from orders group by 1 order by 1"
-    )
+    by_status = rows(small_shop, "select status, count(*), sum(amount)::varchar from orders group by 1 order by 1")
     assert by_status == PINNED
 
 

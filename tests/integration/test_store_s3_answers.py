@@ -151,9 +151,7 @@ async def test_delete_many_keys_goes_in_batches_of_a_thousand():
 
 async def test_list_directory_markers_are_skipped():
     """Empty objects that stand for directories are no objects of ours."""
-    entry = (
-        "<Contents><Key>{}</Key><Size>0</Size><LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
-    )
+    entry = "<Contents><Key>{}</Key><Size>0</Size><LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
     text = f"<ListBucketResult>{entry.format('a/')}{entry.format('a/b')}</ListBucketResult>"
     async with ScriptedHttp(answer(200, text.encode())) as server:
         store = store_at(server)

@@ -55,9 +55,7 @@ class ScriptedHttp:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if b"\r\nexpect: 100-continue\r\n" in head.lower():
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                lengths = [
-                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
-                ]
+                lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
                 self.requests.append(head)
                 chosen = self._answers[min(len(self.requests), len(self._answers)) - 1]

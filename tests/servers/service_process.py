@@ -92,8 +92,8 @@ class ServiceProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.about: dict[str, object] = {}
 
-    def start(self) -> None:
-        """Start it and return when it says that a query can be answered; fails with its log otherwise."""
+    def launch(self) -> None:
+        """Start it without waiting."""
         kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -105,6 +105,10 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def start(self) -> None:
+        """Start it and return when it says that a query can be answered; fails with its log otherwise."""
+        self.launch()
         came = wait_until(lambda: self.ready_path.exists() or not self.is_running, seconds=START_SECONDS)
         if not came or not self.ready_path.exists():
             self.stop()
@@ -132,14 +136,15 @@ class ServiceProcess:
         return ProjectApi(url=self.url, token=token or self.token, project_uuid=project_uuid)
 
     def trace(self) -> Trace:
-        """Take down what must be gone after the end."""
+        """Take down what must be gone after the end; its ports only when it was ready."""
         assert self._process is not None
         parent = psutil.Process(self._process.pid)
         processes = (parent, *parent.children(recursive=True))
         stack_ids = {stack_id for process in processes if (stack_id := _stack_id(process))}
         assert len(stack_ids) == 1, "every process of one Ray carries the same marker"
-        addresses = [self.url, str(self.about["database_url"]), str(self.about["store_endpoint_url"] or "")]
-        addresses += [f"//{self.about['ray_address']}", str(self.about["ray_client_address"])]
+        named = ("url", "database_url", "store_endpoint_url", "ray_client_address")
+        addresses = [str(self.about.get(name) or "") for name in named]
+        addresses.append(f"//{self.about.get('ray_address', '')}")
         ports = [port for address in addresses if (port := urlsplit(address).port)]
         return Trace(processes=processes, stack_id=stack_ids.pop(), ports=tuple(ports))
 

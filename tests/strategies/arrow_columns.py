@@ -33,9 +33,7 @@ documents = st.builds(
     st.none() | st.integers(0, 2),
     st.booleans(),
 )
-compact_documents = _document_values.map(
-    lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-)
+compact_documents = _document_values.map(lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 decimal_texts = st.decimals(allow_nan=True, allow_infinity=True).map(
     lambda value: (
         "NaN"
@@ -83,12 +81,8 @@ def _plain_kinds():
         digits = st.integers(-(10**precision) + 1, 10**precision - 1) | st.integers(-9999, 9999)
         values = digits.map(lambda number, scale=scale: _decimal(number, scale))
         yield plain(pa.decimal128(precision, scale), values)
-    yield plain(
-        pa.decimal256(76, 10), st.integers(-(10**76) + 1, 10**76 - 1).map(lambda number: _decimal(number, 10))
-    )
-    yield plain(
-        pa.decimal64(12, 3), st.integers(-(10**12) + 1, 10**12 - 1).map(lambda number: _decimal(number, 3))
-    )
+    yield plain(pa.decimal256(76, 10), st.integers(-(10**76) + 1, 10**76 - 1).map(lambda number: _decimal(number, 10)))
+    yield plain(pa.decimal64(12, 3), st.integers(-(10**12) + 1, 10**12 - 1).map(lambda number: _decimal(number, 3)))
     yield plain(pa.bool_(), st.booleans())
     yield plain(pa.null(), st.none())
     for kind in (pa.string(), pa.large_string(), pa.string_view()):
@@ -114,9 +108,7 @@ def _plain_kinds():
         kind, whole = (pa.time32(unit), pa.int32()) if unit in ("s", "ms") else (pa.time64(unit), pa.int64())
         yield pa.field("c", kind), st.integers(0, 86_400 * per_second - 1), _viewed(kind, whole)
     small = st.integers(-(2**31), 2**31 - 1)
-    yield plain(
-        pa.month_day_nano_interval(), st.builds(lambda *parts: pa.MonthDayNano(parts), small, small, _INT64)
-    )
+    yield plain(pa.month_day_nano_interval(), st.builds(lambda *parts: pa.MonthDayNano(parts), small, small, _INT64))
     yield logical_field("c", LogicalType.DECIMAL), decimal_texts, lambda items: pa.array(items, pa.string())
     uuids = st.binary(min_size=16, max_size=16)
     yield pa.field("c", pa.uuid()), uuids, lambda items: pa.uuid().wrap_array(pa.array(items, pa.binary(16)))
@@ -144,9 +136,7 @@ def plain_columns(draw, rows=None):
 def columns(draw, rows=None, depth=_DEPTH):
     """Draw (field, array) of any type."""
     count = draw(st.integers(0, MAX_ROWS)) if rows is None else rows
-    shape = draw(
-        st.sampled_from(["plain", "plain", "document", "dictionary", "list", "large_list", "struct", "map"])
-    )
+    shape = draw(st.sampled_from(["plain", "plain", "document", "dictionary", "list", "large_list", "struct", "map"]))
     if depth == 0 or shape == "plain":
         return draw(plain_columns(count))
     if shape == "document":

@@ -10,9 +10,7 @@ import pytest
 from queryfleet.cli.connection import ServiceFile, find_connection, read_service_file
 from queryfleet.errors import ConfigurationError
 
-_FILE = ServiceFile(
-    path=Path("service.json"), url="http://127.0.0.1:1", token="of-the-file", project_uuids=("p1",)
-)
+_FILE = ServiceFile(path=Path("service.json"), url="http://127.0.0.1:1", token="of-the-file", project_uuids=("p1",))
 _NO_FILE = ServiceFile(path=Path("service.json"))
 
 

@@ -25,9 +25,7 @@ _JSON = st.recursive(
 
 
 def _page(records, *, page=1, columns=("id", "city")):
-    rows = tuple(
-        {name: {"value": {"raw": raw, "formatted": f"<{raw}>"}} for name, raw in r.items()} for r in records
-    )
+    rows = tuple({name: {"value": {"raw": raw, "formatted": f"<{raw}>"}} for name, raw in r.items()} for r in records)
     return ResultPage(
         columns=tuple(Column(reference=name, type=ColumnType.STRING) for name in columns),
         rows=rows,

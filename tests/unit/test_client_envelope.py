@@ -39,9 +39,7 @@ def test_error_class_of_any_wire_name_is_the_class_or_a_relative(cls):
 def test_results_of_error_envelope_raises_its_class_with_message_and_data():
     """A refused statement arrives as `WarehouseQueryError` with the warehouse's position."""
     with pytest.raises(errors.WarehouseQueryError) as caught:
-        results_of(
-            400, "application/json", _error_body(400, "WarehouseQueryError", data={"position": 8}), url=_URL
-        )
+        results_of(400, "application/json", _error_body(400, "WarehouseQueryError", data={"position": 8}), url=_URL)
     assert (caught.value.message, caught.value.details) == ("It says why.", {"position": 8})
 
 

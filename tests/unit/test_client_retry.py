@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from queryfleet.client.retry import RetryPolicy
 
 
-def _pause(
-    policy=None, *, failures=1, elapsed=0.0, jitter=1.0, is_first_contact=False, status=None, retry_after=None
-):
+def _pause(policy=None, *, failures=1, elapsed=0.0, jitter=1.0, is_first_contact=False, status=None, retry_after=None):
     return (policy or RetryPolicy()).pause_seconds(
         failures=failures,
         elapsed_seconds=elapsed,
@@ -80,7 +78,5 @@ def test_pause_before_first_contact_is_soon_over():
 def test_pause_any_failure_stays_within_the_total(failures, elapsed, jitter, retry_after):
     """The time spent on one call has a limit, whatever happens."""
     policy = RetryPolicy(total_seconds=30)
-    pause = _pause(
-        policy, failures=failures, elapsed=elapsed, jitter=jitter, status=503, retry_after=retry_after
-    )
+    pause = _pause(policy, failures=failures, elapsed=elapsed, jitter=jitter, status=503, retry_after=retry_after)
     assert pause is None or (pause >= 0 and elapsed + pause <= 30)

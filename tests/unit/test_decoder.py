@@ -64,9 +64,7 @@ def test_decode_lines_any_column_gives_values_back(column):
 
 
 def _has_dictionary(kind):
-    return pa.types.is_dictionary(kind) or any(
-        _has_dictionary(kind.field(n).type) for n in range(kind.num_fields)
-    )
+    return pa.types.is_dictionary(kind) or any(_has_dictionary(kind.field(n).type) for n in range(kind.num_fields))
 
 
 @settings(deadline=None)

@@ -166,9 +166,7 @@ def test_encoder_any_batch_gives_one_json_object_per_row(batch):
     assert encoded.offsets.dtype == np.int64
     assert batch.num_rows + 1 == len(encoded.offsets)
     assert len(encoded.data) == encoded.offsets[-1]
-    texts = [
-        json_texts(array, field).to_pylist() for array, field in zip(batch.columns, batch.schema, strict=True)
-    ]
+    texts = [json_texts(array, field).to_pylist() for array, field in zip(batch.columns, batch.schema, strict=True)]
     bounds = encoded.offsets.tolist()
     for row, (first, last) in enumerate(pairwise(bounds)):
         line = bytes(encoded.data[first:last]).decode()
@@ -221,9 +219,7 @@ def test_encoder_shared_by_threads_gives_the_same_bytes():
     batch = _mixed_batch(3000)
     encoder = Encoder(batch.schema)
     expected, found = bytes(encoder.encode(batch).data), []
-    threads = [
-        threading.Thread(target=lambda: found.append(bytes(encoder.encode(batch).data))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(bytes(encoder.encode(batch).data))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -259,9 +255,7 @@ def test_encoder_other_schema_is_refused():
 )
 def test_json_texts_timestamp_agrees_with_numpy(ticks, unit):
     """Instants of four-digit years agree with NumPy's calendar."""
-    near = [
-        None if tick is None else tick % (250_000_000_000 * 10**6) if unit == "us" else tick for tick in ticks
-    ]
+    near = [None if tick is None else tick % (250_000_000_000 * 10**6) if unit == "us" else tick for tick in ticks]
     array = pa.array(near, pa.int64()).cast(pa.timestamp(unit))
     for tick, found in zip(near, json_texts(array, pa.field("c", array.type)).to_pylist(), strict=True):
         if tick is None:

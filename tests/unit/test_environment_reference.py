@@ -38,9 +38,7 @@ def test_substituted_puts_values_in_and_does_not_look_into_them() -> None:
 @pytest.mark.parametrize("environ", [{}, {"SHOP_PASSWORD": ""}])
 def test_substituted_missing_variable_is_named(environ: dict[str, str]) -> None:
     """A variable that is not set, or empty, is named together with what refers to it."""
-    with pytest.raises(
-        ConfigurationError, match=r"SHOP_PASSWORD, which `warehouse\.password` refers to"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match=r"SHOP_PASSWORD, which `warehouse\.password` refers to") as caught:
         substituted("${SHOP_PASSWORD}", environ, field="warehouse.password")
     assert caught.value.details == {"variable": "SHOP_PASSWORD", "field": "warehouse.password"}
 

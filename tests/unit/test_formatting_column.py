@@ -53,9 +53,7 @@ def _merged(fixed, options):
 ROUND = [0, 1, 2, 3, 6, 12, 16, 20, -1, -2, -3]
 custom_formats = st.builds(
     lambda kind, rest: {"type": kind, **rest},
-    st.sampled_from(
-        ["number", "currency", "percent", "bytes_si", "bytes_iec", "default", "id", "date", "timestamp"]
-    ),
+    st.sampled_from(["number", "currency", "percent", "bytes_si", "bytes_iec", "default", "id", "date", "timestamp"]),
     _some(
         round=ROUND,
         compact=COMPACT,
@@ -77,9 +75,7 @@ items = st.one_of(
     st.builds(
         lambda kind, rest: {"fieldType": "dimension", "type": kind, **rest},
         st.sampled_from(["date", "timestamp", "boolean", "string", "number"]),
-        _some(
-            timeInterval=INTERVALS, skipTimezoneConversion=[True], format=EXPRESSIONS, separator=SEPARATORS
-        ),
+        _some(timeInterval=INTERVALS, skipTimezoneConversion=[True], format=EXPRESSIONS, separator=SEPARATORS),
     ),
     st.builds(
         lambda kind, rest: {"fieldType": "metric", "type": kind, **rest},
@@ -219,9 +215,7 @@ def test_raw_column_any_column_agrees_with_raw_value(column, kind, timezone):
         (pa.array([2**63 - 1, -(2**63)]), ["9,223,372,036,854,775,807", "-9,223,372,036,854,775,808"]),
         (pa.array([2**64 - 1], pa.uint64()), ["18,446,744,073,709,551,615"]),
         (
-            pa.array(
-                [Decimal("9999999999999999999999999999.9995"), Decimal("-1.0005")], pa.decimal128(38, 10)
-            ),
+            pa.array([Decimal("9999999999999999999999999999.9995"), Decimal("-1.0005")], pa.decimal128(38, 10)),
             ["10,000,000,000,000,000,000,000,000,000", "-1.001"],
         ),
         (pa.array([float("nan"), float("inf"), float("-inf"), -0.0]), ["NaN", "∞", "-∞", "-0"]),

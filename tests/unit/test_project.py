@@ -118,9 +118,7 @@ user_attributes: {{region: north, teams: [a, b]}}
     assert project == Project(
         project_uuid=UUID,
         name="Größe & Söhne",
-        warehouse=PostgresConfig(
-            host="db", port=5433, user="reader", password="${SHOP_PASSWORD}", database="shop"
-        ),
+        warehouse=PostgresConfig(host="db", port=5433, user="reader", password="${SHOP_PASSWORD}", database="shop"),
         folder=tmp_path,
         start_of_week=6,
         timezone="Europe/Berlin",
@@ -131,9 +129,7 @@ user_attributes: {{region: north, teams: [a, b]}}
     )
 
 
-def test_load_project_relative_folder_becomes_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_project_relative_folder_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project named relative to the current folder means the same to a process elsewhere."""
     written(tmp_path, MINIMAL)
     monkeypatch.chdir(tmp_path.parent)
@@ -197,9 +193,7 @@ def test_load_project_relative_folder_becomes_absolute(
         (f"project_uuid: {UUID.replace('-', '')}\n", r"line 1: `project_uuid` is not a UUID such as"),
     ],
 )
-def test_load_project_wrong_file_is_refused_with_its_line(
-    tmp_path: Path, text: str | bytes, message: str
-) -> None:
+def test_load_project_wrong_file_is_refused_with_its_line(tmp_path: Path, text: str | bytes, message: str) -> None:
     """Each mistake has a message with file, line, key and what to write instead."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         load_project(written(tmp_path, text))
@@ -233,9 +227,7 @@ def test_load_project_literal_password_is_refused(tmp_path: Path) -> None:
         "  user: u",
         "  database: d",
     ]
-    with pytest.raises(
-        ConfigurationError, match=r"line 4: `warehouse\.password` must not stand in the file"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match=r"line 4: `warehouse\.password` must not stand in the file") as caught:
         load_project(written(tmp_path, "\n".join(lines)))
     assert "hunter2" not in caught.value.message
 

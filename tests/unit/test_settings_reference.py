@@ -39,7 +39,5 @@ def test_settings_markdown_rows_have_as_many_cells_as_their_header() -> None:
 def test_settings_markdown_sections_begin_at_settings_that_exist() -> None:
     """Every section of the reference is there, in the order of the settings."""
     assert set(SECTIONS) <= set(Settings.model_fields)
-    headings = [
-        line.removeprefix("## ") for line in settings_markdown().splitlines() if line.startswith("## ")
-    ]
+    headings = [line.removeprefix("## ") for line in settings_markdown().splitlines() if line.startswith("## ")]
     assert headings[: len(SECTIONS)] == list(SECTIONS.values())

@@ -100,9 +100,7 @@ def test_check_statement_of_nul_is_invalid(sql: str) -> None:
     assert list(caught.value.details) == ["sql"]
 
 
-@pytest.mark.parametrize(
-    "sql", ["select 1; select 2", "select ';'; x", ";select 1", "select 1 -- a;\n; select 2"]
-)
+@pytest.mark.parametrize("sql", ["select 1; select 2", "select ';'; x", ";select 1", "select 1 -- a;\n; select 2"])
 def test_check_statement_of_two_is_refused(sql: str) -> None:
     """One statement at a time, even where writing is allowed."""
     with pytest.raises(ParameterError):

@@ -125,9 +125,7 @@ def test_check_key_accepted_key_stays_below_its_root(key):
 
 
 @given(
-    st.lists(
-        st.text("abc.-_ äΩ漢", min_size=1, max_size=8).filter(lambda s: s not in (".", "..")), min_size=1
-    ),
+    st.lists(st.text("abc.-_ äΩ漢", min_size=1, max_size=8).filter(lambda s: s not in (".", "..")), min_size=1),
     st.data(),
 )
 def test_check_prefix_every_beginning_of_a_key_is_accepted(parts, data):

@@ -30,9 +30,7 @@ def test_assemble_any_texts_equals_naive_join(data):
     wraps = [data.draw(st.sampled_from([b"", b'""', b"[]"])) for _ in range(width)]
     table = [data.draw(st.lists(_WORD, min_size=rows, max_size=rows)) for _ in range(width)]
     gaps = [data.draw(st.binary(max_size=5)) for _ in range(width + 1)]
-    data_bytes, offsets = assemble(
-        [_texts(words, wrap) for words, wrap in zip(table, wraps, strict=True)], gaps
-    )
+    data_bytes, offsets = assemble([_texts(words, wrap) for words, wrap in zip(table, wraps, strict=True)], gaps)
     lines = []
     for row in range(rows):
         parts = [_naive(words[row], wrap) for words, wrap in zip(table, wraps, strict=True)]
@@ -45,9 +43,7 @@ def test_assemble_any_texts_equals_naive_join(data):
 def test_text_array_sliced_strings_keep_their_rows():
     """Arrays that begin in the middle of their buffers are read from there."""
     array = pa.array(["zero", "one", None, "three"]).slice(1, 2)
-    assert ['"one"', "null"] == text_array(
-        from_strings(array, wrap=b'""', nulls=np.array([False, True]))
-    ).to_pylist()
+    assert ['"one"', "null"] == text_array(from_strings(array, wrap=b'""', nulls=np.array([False, True]))).to_pylist()
 
 
 def test_merged_rows_are_replaced_and_others_kept():

@@ -86,9 +86,7 @@ def parse(values: dict[str, JsonValue], folder: Path | None = FOLDER) -> Warehou
         ),
     ],
 )
-def test_parse_warehouse_right_mapping_is_understood(
-    values: dict[str, JsonValue], expected: WarehouseConfig
-) -> None:
+def test_parse_warehouse_right_mapping_is_understood(values: dict[str, JsonValue], expected: WarehouseConfig) -> None:
     """Each type takes its own keys, and the stored form gives an equal configuration back."""
     config = parse(values)
     assert config == expected
@@ -136,12 +134,8 @@ def test_parse_warehouse_wrong_mapping_is_refused(values: dict[str, JsonValue], 
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "hunter2${P}", "", 123456, ["hunter2"], True])
-@pytest.mark.parametrize(
-    ("base", "key"), [(POSTGRES, "password"), (SNOWFLAKE, "password"), (SNOWFLAKE, "token")]
-)
-def test_parse_warehouse_literal_secret_is_refused(
-    base: dict[str, JsonValue], key: str, secret: JsonValue
-) -> None:
+@pytest.mark.parametrize(("base", "key"), [(POSTGRES, "password"), (SNOWFLAKE, "password"), (SNOWFLAKE, "token")])
+def test_parse_warehouse_literal_secret_is_refused(base: dict[str, JsonValue], key: str, secret: JsonValue) -> None:
     """A secret in the file is refused whatever its type; the message does not repeat it."""
     with pytest.raises(
         ConfigurationError, match=rf"`warehouse\.{key}` must not stand in the file.*\$\{{NAME\}}"
@@ -160,9 +154,7 @@ def test_parse_warehouse_url_with_a_password_is_refused() -> None:
 
 def test_resolved_puts_the_environment_in() -> None:
     """References in any text are replaced; ports become numbers; what was stored stays as it was."""
-    stored = parse(
-        {**POSTGRES, "host": "${H}.internal", "port": "${PORT}", "password": "${P}", "sslmode": "${M}"}
-    )
+    stored = parse({**POSTGRES, "host": "${H}.internal", "port": "${PORT}", "password": "${P}", "sslmode": "${M}"})
     environ = {"H": "db1", "PORT": "6000", "P": "hunter2", "M": "require"}
     assert stored.resolved(environ) == PostgresConfig(
         host="db1.internal", user="u", database="shop", port=6000, password="hunter2", sslmode="require"

@@ -67,9 +67,7 @@ def test_shaped_batches_keep_rows_in_order(
 ) -> None:
     """Whatever the pieces, the batches hold the same first rows in order, within the limits."""
     rows = iter(range(sum(sizes)))
-    pieces = [
-        pa.record_batch({"n": pa.array([next(rows) for _ in range(size)], pa.int64())}) for size in sizes
-    ]
+    pieces = [pa.record_batch({"n": pa.array([next(rows) for _ in range(size)], pa.int64())}) for size in sizes]
     batches = list(shaped_batches(pieces, max_rows=max_rows, row_limit=row_limit, target_bytes=target_bytes))
     assert list(range(sum(sizes)))[:row_limit] == [n for batch in batches for n in batch["n"].to_pylist()]
     assert all(1 <= batch.num_rows <= max_rows for batch in batches)
@@ -194,9 +192,7 @@ def test_scripted_session_waits_until_released() -> None:
     session = warehouse.open(TAG)
     session.submit(Statement(sql="select 1"))
     rows: list[int] = []
-    reader = threading.Thread(
-        target=lambda: rows.extend(batch.num_rows for batch in session.batches(max_rows=10))
-    )
+    reader = threading.Thread(target=lambda: rows.extend(batch.num_rows for batch in session.batches(max_rows=10)))
     reader.start()
     session.wait_for("batch:1")
     assert rows in ([3], [])
