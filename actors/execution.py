@@ -39,7 +39,7 @@ from queryfleet.warehouse.base import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from actors.messages import Assignment
     from queryfleet.errors import JsonValue, WarehouseTimeoutError
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from queryfleet.results.encoder import Encoder
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
-    from queryfleet.status.postgres import PostgresStatusStore
     from queryfleet.status.record import Lease
-    from queryfleet.warehouse.base import Warehouse, WarehouseSession
+    from queryfleet.status.store import StatusStore
+    from queryfleet.warehouse.base import WarehouseSession
 
 __all__ = ["Execution", "failure_of"]
 
@@ -57,6 +57,7 @@ T = TypeVar("T")
 
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CLEAN_UP_SECONDS = 5.0
+_CLOSE_SECONDS = 0.5  # that a session may stay open while the last rows are stored
 
 log = structlog.get_logger()
 
@@ -105,7 +106,7 @@ class Execution:
         assignment: What to run.
         statuses: Where progress and the end are written; every write carries the attempt.
         store: Where chunks go.
-        open_warehouse: Makes the warehouse; called on the work thread, may raise `ServiceError`.
+        open_session: Gives a session nobody has used; called on the work thread, may raise `ServiceError`.
         executor: One work thread.
         settings: Sizes and times.
     """
@@ -114,16 +115,16 @@ class Execution:
         self,
         assignment: Assignment,
         *,
-        statuses: PostgresStatusStore,
+        statuses: StatusStore,
         store: ObjectStore,
-        open_warehouse: Callable[[], Warehouse],
+        open_session: Callable[[], WarehouseSession],
         executor: Executor,
         settings: Settings,
     ) -> None:
         self.assignment = assignment
         self._statuses = statuses
         self._store = store
-        self._open_warehouse = open_warehouse
+        self._open_session = open_session
         self._executor = executor
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -152,11 +153,14 @@ class Execution:
             uploads_in_flight=settings.uploads_in_flight,
         )
         self._columns: list[Column] = []
+        self.connected = False  # the warehouse let us in
         self._session: WarehouseSession | None = None
         self._session_lock = threading.Lock()  # guards `_session` and `_stopped` together
         self._stopped = False  # someone wants this attempt to end: a person, or a newer attempt
         self._fenced = False
+        self._described: Future[None] | None = None  # the columns are on their way to the database
         self._pulled = asyncio.Event()  # the last batch is here
+        self._over = asyncio.Event()  # the end is published, or given up
         self._ending = False  # the final write was sent: it may have been carried out, whatever came back
 
     async def run(self) -> Outcome:
@@ -170,8 +174,10 @@ class Execution:
     async def _run(self) -> Outcome:
         sealing = asyncio.create_task(self._seal_aged())
         watching = asyncio.create_task(self._watch_deadlines())
+        closing = None
         try:
-            await self._loop.run_in_executor(self._executor, self._pull)
+            session = await self._loop.run_in_executor(self._executor, self._pull)
+            closing = asyncio.create_task(self._close(session))
             self._pulled.set()
             # Not cancelled: a chunk it is just closing would be lost.
             await sealing
@@ -179,11 +185,22 @@ class Execution:
         except Exception as error:  # noqa: BLE001 - the edge of the actor: whatever it was, the query must end
             await _stop(sealing)
             await _stop(watching)
+            await self._settle_columns()
             return await self._end(error)
         finally:
             sealing.cancel()
             watching.cancel()
+            self._over.set()
+            if closing is not None:
+                await asyncio.gather(closing, return_exceptions=True)
         return Outcome.READY
+
+    async def _close(self, session: WarehouseSession) -> None:
+        """Close a session that has given all rows: when they are published, or soon, whichever comes first."""
+        # Closing takes time that nobody should wait for; a statement that was cut short has to be stopped at once.
+        if self._limit.reached is None:
+            await _is_set(self._over, timeout_seconds=_CLOSE_SECONDS)
+        await self._loop.run_in_executor(self._executor, session.close)
 
     async def cancel(self) -> None:
         """Make the attempt end soon: the warehouse is told to stop. Idempotent."""
@@ -195,33 +212,42 @@ class Execution:
 
     # On the work thread ----------------------------------------------------------------------------------------
 
-    def _pull(self) -> None:
+    def _pull(self) -> WarehouseSession:
+        """Have the rows encoded and cut, and return the session, to be closed."""
+        query = self.assignment
+        allow_writes = bool(query.project.get("allow_writes"))
+        row_limit = self._limit.row_limit(query.row_limit)
+        statement = Statement(sql=query.sql, tag=query.tag, row_limit=row_limit, allow_writes=allow_writes)
+        self._check_stopped()
+        session = self._open_session()
+        try:
+            self._adopt(session)
+            self._deadlines.enter("connect")
+            session.connect()
+            self.connected = True
+            self._deadlines.enter("execute")
+            self._store_batches(session, self._begin(session, statement))
+        except BaseException:
+            session.close()
+            raise
+        finally:
+            with self._session_lock:
+                self._session = None
+        return session
+
+    def _begin(self, session: WarehouseSession, statement: Statement) -> Encoder:
+        """Submit the statement and wait for its columns; what the database is told travels meanwhile."""
         from queryfleet.results.encoder import Encoder
         from queryfleet.results.page import schema_to_bytes
 
-        query = self.assignment
-        warehouse = self._open_warehouse()
-        allow_writes = bool(query.project.get("allow_writes"))
-        row_limit = self._limit.row_limit(query.row_limit)
-        statement = Statement(sql=query.sql, row_limit=row_limit, allow_writes=allow_writes)
-        self._check_stopped()
-        with warehouse.open(query.tag) as session:
-            self._adopt(session)
-            try:
-                self._deadlines.enter("connect")
-                session.connect()
-                self._deadlines.enter("execute")
-                warehouse_query_id = session.submit(statement)
-                self._note(self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id))
-                schema = session.schema()
-                self._columns = columns_of(schema)
-                described = schema_to_bytes(schema)
-                # No page can be shown without these, so a database that is away is waited for.
-                self._heed(self._wait(self._insist(lambda: self._describe(described))))
-                self._store_batches(session, Encoder(schema))
-            finally:
-                with self._session_lock:
-                    self._session = None
+        noted = self._start(self._note_executing(session.submit(statement)))
+        try:
+            schema = session.schema()
+        finally:
+            noted.result()  # the warehouse's own query id is stored before any row
+        self._columns = columns_of(schema)
+        self._described = self._start(self._note_columns(schema_to_bytes(schema)))
+        return Encoder(schema)
 
     def _store_batches(self, session: WarehouseSession, encoder: Encoder) -> None:
         self._deadlines.enter("idle")
@@ -247,38 +273,64 @@ class Execution:
         if self._stopped:
             raise QueryCancelledError("The query was cancelled.")
 
-    def _wait(self, work: Coroutine[object, object, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _start(self, work: Coroutine[object, object, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _note(self, work: Coroutine[object, object, Lease]) -> None:
+    def _wait(self, work: Coroutine[object, object, T]) -> T:
+        return self._start(work).result()
+
+    # On the event loop -----------------------------------------------------------------------------------------
+
+    async def _note_executing(self, warehouse_query_id: str | None) -> None:
+        query = self.assignment
         # A database that is away does not stop the warehouse: phases are worth a short wait, not the query.
         try:
-            lease = self._wait(work)
+            lease = await self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id)
         except StatusStoreError as error:
             self._log.warning("query.phase_not_recorded", reason=error.message)
             return
-        self._heed(lease)
+        await self._heed(lease)
 
-    def _heed(self, lease: Lease) -> None:
+    async def _note_columns(self, arrow_schema: bytes) -> None:
+        query = self.assignment
+        lease = await self._insist(
+            lambda: self._statuses.record_fetching(
+                query.query_uuid, query.attempt, columns=self._columns, arrow_schema=arrow_schema
+            )
+        )
+        await self._heed(lease)
+
+    async def _heed(self, lease: Lease) -> None:
+        await self._obey(lease)
         if not lease.current:
             raise AttemptFencedError("Another attempt has this query.", queryUuid=self.assignment.query_uuid)
         if lease.cancel_requested:
             raise QueryCancelledError("The query was cancelled.")
 
-    # On the event loop -----------------------------------------------------------------------------------------
+    async def _obey(self, lease: Lease) -> None:
+        """Stop the attempt when it is not wanted any more."""
+        if not lease.current:
+            self._fenced = True
+        if not lease.current or lease.cancel_requested:
+            await self.cancel()
 
-    async def _describe(self, arrow_schema: bytes) -> Lease:
-        query = self.assignment
-        return await self._statuses.record_fetching(
-            query.query_uuid, query.attempt, columns=self._columns, arrow_schema=arrow_schema
-        )
+    async def _columns_known(self) -> None:
+        """Wait until the database has the columns: no page can be shown without them."""
+        if self._described is not None:
+            await asyncio.wrap_future(self._described)
+
+    async def _settle_columns(self) -> None:
+        if self._described is not None:
+            await asyncio.wait([asyncio.wrap_future(self._described)])
 
     async def _publish(self) -> None:
         query = self.assignment
         last = self._builder.seal()
         if last is None or last.ref.index > 0:
+            await self._columns_known()
             await self._insist(lambda: self._statuses.record_finishing(query.query_uuid, query.attempt))
         finished = await self._writer.finish(last, columns=self._columns)
+        await self._columns_known()
         self._ending = True
         await self._insist(
             lambda: self._statuses.finish(
@@ -297,6 +349,7 @@ class Execution:
 
     async def _commit(self, chunk: ChunkRef) -> None:
         query = self.assignment
+        await self._columns_known()
         await self._insist(lambda: self._statuses.commit_chunk(query.query_uuid, query.attempt, chunk))
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -336,10 +389,7 @@ class Execution:
             except StatusStoreError as error:
                 self._log.warning("query.lease_not_renewed", reason=error.message)
                 continue
-            if not lease.current:
-                self._fenced = True
-            if not lease.current or lease.cancel_requested:
-                await self.cancel()
+            await self._obey(lease)
 
     async def _end(self, error: Exception) -> Outcome:
         if self._ending:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from queryfleet.results.store import ObjectInfo, ObjectStore
-    from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["Cleaned", "Janitor"]
 
@@ -63,7 +63,7 @@ class Janitor:
 
     def __init__(
         self,
-        statuses: PostgresStatusStore,
+        statuses: StatusStore,
         store: ObjectStore,
         *,
         retention_seconds: float,

@@ -16,6 +16,7 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.demand import Demand, default_pool_size
+from actors.lending import IdleActor, preferred
 from actors.names import NAMESPACE, generation_of_query_actor, query_actor_name
 from actors.query_actor import QueryActor
 
@@ -52,7 +53,8 @@ class ActorPool:
         self._settings = settings
         self._generation = generation
         self._handles: dict[str, Any] = {}  # every actor that can be spoken to, by name, oldest first
-        self._idle: list[str] = []
+        self._idle: dict[str, IdleActor] = {}
+        self._projects: dict[str, str] = {}  # by actor: whose query it had last
         self._starting: set[asyncio.Task[None]] = set()
         self._retired = False
         self._demand = Demand()
@@ -158,14 +160,16 @@ class ActorPool:
         self.give_back(name)
         log.info("pool.actor_started", name=name, idle=len(self._idle))
 
-    def lend(self) -> str | None:
-        """Return the name of an idle actor, which is busy from then on; None when all are.
+    def lend(self, project_uuid: str) -> str | None:
+        """Return the name of the idle actor that suits a query of the project best, and is busy from then on.
 
-        It is the oldest one, so that a pool that is larger than needed has its youngest idle.
+        None when all are busy.
         """
-        name = next((name for name in self._handles if name in self._idle), None)
+        idle = [self._idle[name] for name in self._handles if name in self._idle]
+        name = preferred(idle, project_uuid, at=time.monotonic())
         if name is not None:
-            self._idle.remove(name)
+            del self._idle[name]
+            self._projects[name] = project_uuid
         return name
 
     def give_back(self, name: str, *, recycle: bool = False) -> None:
@@ -173,7 +177,7 @@ class ActorPool:
         if recycle or self._retired or generation_of_query_actor(name) != self._generation:
             self.discard(name)
         elif name in self._handles:
-            self._idle.append(name)
+            self._idle[name] = IdleActor(name=name, project_uuid=self._projects.get(name), idle_since=time.monotonic())
             self.changed.set()
 
     def discard(self, name: str) -> None:
@@ -183,8 +187,8 @@ class ActorPool:
 
     def _end(self, name: str) -> None:
         handle = self._handles.pop(name, None)
-        if name in self._idle:
-            self._idle.remove(name)
+        self._idle.pop(name, None)
+        self._projects.pop(name, None)
         if handle is not None:
             ray.kill(handle)
 

@@ -23,6 +23,7 @@ from queryfleet.errors import StatusStoreError
 if TYPE_CHECKING:
     from actors.execution import Execution
     from actors.messages import Assignment
+    from actors.sessions import SessionKeeper
     from queryfleet.settings import Settings
 
 __all__ = ["QueryActor"]
@@ -46,6 +47,8 @@ class QueryActor:
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
+        from actors.services import database_url
+        from actors.warm_up import warm_up_work
         from queryfleet.telemetry import configure_logging
 
         configure_logging(settings.log_level)
@@ -53,7 +56,8 @@ class QueryActor:
         self._name = name
         self._settings = settings
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="work")
-        self._executor.submit(_import_heavy).result()
+        self._executor.submit(warm_up_work, database_url(settings)).result()
+        self._sessions = _session_keeper(settings)
         self._running: Execution | None = None
         self._idle: asyncio.Event | None = None
         self._queries_done = 0
@@ -64,10 +68,12 @@ class QueryActor:
         """Open connections; returns the actor's name once it can take a query."""
         if not self._ready:
             from actors.services import open_result_store, open_status_store, warm_up_store
+            from actors.warm_up import warm_up_status_store
 
             self._statuses = await open_status_store(self._settings, connections_max=4)
             self._store = open_result_store(self._settings)
             await warm_up_store(self._store)
+            await warm_up_status_store(self._statuses)
             self._meter = RayMeter()
             self._retries_seen = 0
             self._idle = asyncio.Event()
@@ -79,7 +85,7 @@ class QueryActor:
     async def run(self, assignment: Assignment) -> RunReport:
         """Run one attempt to its end. Only the status actor calls this, and only when the actor is idle."""
         from actors.execution import Execution
-        from actors.warehouses import open_warehouse
+        from actors.warehouses import resolved_config
 
         await self.prepare()
         assert self._idle is not None  # noqa: S101 - set by `prepare`
@@ -88,7 +94,7 @@ class QueryActor:
             assignment,
             statuses=self._statuses,
             store=self._store,
-            open_warehouse=lambda: open_warehouse(assignment.project),
+            open_session=lambda: self._sessions.take(resolved_config(assignment.project)),
             executor=self._executor,
             settings=self._settings,
         )
@@ -100,13 +106,11 @@ class QueryActor:
             self._running = None
             self._idle.set()
         self._queries_done += 1
+        recycle = self._is_worn(outcome)
+        if execution.connected and not recycle:
+            self._sessions.prepare()
         await self._measure(assignment.query_uuid, outcome)
-        return RunReport(
-            query_uuid=assignment.query_uuid,
-            attempt=assignment.attempt,
-            outcome=outcome,
-            recycle=self._is_worn(outcome),
-        )
+        return RunReport(query_uuid=assignment.query_uuid, attempt=assignment.attempt, outcome=outcome, recycle=recycle)
 
     async def _measure(self, query_uuid: str, outcome: Outcome) -> None:
         retries = self._store.retry_count
@@ -152,6 +156,7 @@ class QueryActor:
         if self._running is not None:
             await self._running.cancel()
             await self.wait_idle()
+        await asyncio.to_thread(self._sessions.close)
 
     async def wait_idle(self) -> None:
         """Return when the actor has no query; how a new status actor learns that an old attempt has ended."""
@@ -175,17 +180,15 @@ class QueryActor:
             await asyncio.sleep(_FORGOTTEN_SECONDS / 6)
             if self._running is None and time.monotonic() - self._spoken_to > _FORGOTTEN_SECONDS:
                 log.warning("query_actor.forgotten", name=self._name)
+                await asyncio.to_thread(self._sessions.close)
                 ray.actor.exit_actor()
 
 
-def _import_heavy() -> None:
-    """Import and exercise what a first query would otherwise wait for."""
-    import pyarrow as pa
+def _session_keeper(settings: Settings) -> SessionKeeper:
+    from actors.sessions import SessionKeeper, hold_seconds_of
+    from actors.warehouses import warehouse_of
 
-    from queryfleet.results.encoder import Encoder
-    from queryfleet.warehouse import duckdb, postgres  # noqa: F401 - imported to be warm
-
-    batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["x"])], names=["n", "t"])
-    Encoder(batch.schema).encode(batch)
-    for module in ("duckdb", "adbc_driver_postgresql.dbapi", "psycopg", "s3fs"):
-        __import__(module)
+    return SessionKeeper(
+        warehouse_of=warehouse_of,
+        hold_seconds=lambda config: hold_seconds_of(config, settings.session_hold_seconds),
+    )

@@ -11,14 +11,14 @@ from queryfleet.errors import ConfigurationError, StorageError
 if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
-    from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["database_url", "open_result_store", "open_status_store", "warm_up_store"]
 
 _WARM_UP_SECONDS = 5.0
 
 
-async def open_status_store(settings: Settings, *, connections_max: int) -> PostgresStatusStore:
+async def open_status_store(settings: Settings, *, connections_max: int) -> StatusStore:
     """Open the status store on the running loop."""
     from queryfleet.status.postgres import PostgresStatusStore
 

@@ -20,8 +20,8 @@ from queryfleet.warehouse.statement import check_statement
 if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.limits import ProjectLimits
-    from queryfleet.status.postgres import PostgresStatusStore
     from queryfleet.status.record import Acceptance
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["submit_sql"]
 
@@ -29,7 +29,7 @@ _CHECK_INLINE_CHARACTERS = 1000  # longer statements are checked in a thread: it
 
 
 async def submit_sql(
-    statuses: PostgresStatusStore,
+    statuses: StatusStore,
     *,
     project_uuid: str,
     project: dict[str, JsonValue],

@@ -8,6 +8,7 @@ passes cancels on, and looks for attempts whose lease has run out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ from queryfleet.status.record import Failure
 if TYPE_CHECKING:
     from actors.messages import ActorReport
     from queryfleet.settings import Settings
-    from queryfleet.status.record import QueryRecord
+    from queryfleet.status.admission import Waiting
+    from queryfleet.status.record import PendingCancel, QueryRecord
     from queryfleet.telemetry import Meter
 
 __all__ = ["Supervisor"]
@@ -56,6 +58,7 @@ class Supervisor:
         self._clean_at = time.monotonic() + settings.janitor_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cancels_sent: dict[tuple[str, int], float] = {}
+        self._sweep_at = 0.0
         self._sweep_not_before = 0.0
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -81,7 +84,7 @@ class Supervisor:
                         notified,
                         self.pool.changed,
                         self._stopping,
-                        timeout_seconds=self._settings.sweep_seconds,
+                        timeout_seconds=self._pause_seconds(),
                     )
         finally:
             await listener.close()
@@ -116,6 +119,10 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _pause_seconds(self) -> float:
+        longest = self._settings.sweep_seconds
+        return longest if self._retired else min(longest, max(0.0, self._sweep_at - time.monotonic()))
+
     async def _round(self) -> None:
         if self._retired and self.pool.is_empty:
             self._stopping.set()
@@ -124,7 +131,8 @@ class Supervisor:
             if not self._retired:
                 await self._assign()
             await self._pass_cancels()
-            if not self._retired:
+            if not self._retired and time.monotonic() >= self._sweep_at:
+                self._sweep_at = time.monotonic() + self._settings.sweep_seconds
                 await self._sweep()
         except StatusStoreError as error:
             # While the database was away no actor could renew its lease: none may be taken for lost until each has
@@ -137,28 +145,33 @@ class Supervisor:
         self.pool.changed.clear()
         if self.pool.idle_count == 0 and not self.pool.is_elastic:
             return
-        waiting = await self._statuses.waiting()
+        waiting, running = await asyncio.gather(self._statuses.waiting(), self._statuses.running())
         if self.pool.is_elastic:
             self.pool.expect(len(waiting))
         if not waiting or self.pool.idle_count == 0:
             return
         shares = await self._shares({query.project_uuid for query in waiting})
-        running = await self._statuses.running()
         for query in claim_order(waiting, running, shares, count=self.pool.idle_count):
-            await self._claim(query.query_uuid)
+            await self._claim(query)
 
-    async def _claim(self, query_uuid: str) -> None:
-        name = self.pool.lend()
+    async def _claim(self, query: Waiting) -> None:
+        name = self.pool.lend(query.project_uuid)
         if name is None:
             return
-        record = None
-        try:
-            record = await self._statuses.claim(query_uuid, name, lease_seconds=self._settings.lease_seconds)
-        finally:
-            if record is None:
-                self.pool.give_back(name)
-        if record is not None:
-            self._background(self._run(name, record))
+        # Together: neither needs the other's answer, and the definition must be the one of now.
+        record, project = await asyncio.gather(
+            self._statuses.claim(query.query_uuid, name, lease_seconds=self._settings.lease_seconds),
+            self._statuses.load_project(query.project_uuid),
+            return_exceptions=True,
+        )
+        if record is None or isinstance(record, BaseException):
+            self.pool.give_back(name)
+            if record is not None:
+                raise record
+        elif isinstance(project, BaseException):
+            self.pool.give_back(name)  # the lease runs out and the query is tried again
+        else:
+            self._background(self._run(name, record, project))
 
     async def _shares(self, project_uuids: set[str]) -> dict[str, ProjectShare]:
         """Return what projects may use; remembered for a few seconds, since it is asked for at every claim."""
@@ -169,10 +182,11 @@ class Supervisor:
                 self._known_shares[project_uuid] = (now + _REMEMBER_SHARES_SECONDS, share)
         return {project_uuid: share for project_uuid, (_, share) in self._known_shares.items()}
 
-    async def _run(self, name: str, record: QueryRecord) -> None:
+    async def _run(self, name: str, record: QueryRecord, project: dict[str, Any] | None) -> None:
         bound = log.bind(query_uuid=record.query_uuid, attempt=record.attempt, actor=name)
-        project = await self._project(record)
         handle = self.pool.handle(name)
+        if project is None:
+            await self._refuse(record)
         if project is None or handle is None:
             self.pool.give_back(name)
             return
@@ -200,16 +214,11 @@ class Supervisor:
             self.pool.give_back(name, recycle=report.recycle)
         self._cancels_sent.pop((record.query_uuid, record.attempt), None)
 
-    async def _project(self, record: QueryRecord) -> dict[str, Any] | None:
-        """Return the project's definition; None when the query could not be started and was dealt with."""
-        try:
-            project = await self._statuses.load_project(record.project_uuid)
-            if project is None:
-                failure = Failure(name="NotFoundError", message="The project is no longer there.", status=404)
-                await self._statuses.fail(record.query_uuid, record.attempt, failure)
-        except StatusStoreError:
-            return None  # the lease runs out and the query is tried again
-        return project
+    async def _refuse(self, record: QueryRecord) -> None:
+        failure = Failure(name="NotFoundError", message="The project is no longer there.", status=404)
+        # If the database is away, the lease runs out and the query is tried again.
+        with contextlib.suppress(StatusStoreError):
+            await self._statuses.fail(record.query_uuid, record.attempt, failure)
 
     async def _follow(self, report: ActorReport) -> None:
         """Wait for an attempt that an earlier status actor started."""
@@ -246,7 +255,7 @@ class Supervisor:
                 if handle is not None:
                     handle.cancel.remote(*key)
 
-    async def _force_cancel(self, row: dict[str, Any]) -> None:
+    async def _force_cancel(self, row: PendingCancel) -> None:
         """Kill an actor that does not confirm a cancel, and end the query with a warning."""
         warehouse_query_id = row["warehouse_query_id"] or "unknown"
         warning = (
@@ -303,9 +312,9 @@ class Supervisor:
             )
             if await self._statuses.fail(row["query_uuid"], None, failure):
                 log.warning("query.queue_timeout", query_uuid=row["query_uuid"])
-        for row in await self._statuses.abandoned():
-            await self._statuses.request_cancel(row["query_uuid"])
-            log.info("query.abandoned", query_uuid=row["query_uuid"], poll_ttl_seconds=row["poll_ttl_seconds"])
+        for query in await self._statuses.abandoned():
+            await self._statuses.request_cancel(query["query_uuid"])
+            log.info("query.abandoned", query_uuid=query["query_uuid"], poll_ttl_seconds=query["poll_ttl_seconds"])
 
     async def _sweep(self) -> None:
         now = time.monotonic()

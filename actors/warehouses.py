@@ -11,18 +11,31 @@ from queryfleet.project import DuckDBConfig, PostgresConfig, Project
 if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.warehouse.base import Warehouse
+    from queryfleet.warehouse_config import WarehouseConfig
 
-__all__ = ["open_warehouse"]
+__all__ = ["open_warehouse", "resolved_config", "warehouse_of"]
 
 
 def open_warehouse(definition: dict[str, JsonValue]) -> Warehouse:
-    """Return the warehouse of a stored project.
+    """Return the warehouse of a stored project; raises like the two steps it consists of."""
+    return warehouse_of(resolved_config(definition))
+
+
+def resolved_config(definition: dict[str, JsonValue]) -> WarehouseConfig:
+    """Return where a stored project's warehouse is, secrets put in: never to be stored or shown.
 
     Raises:
         ConfigurationError: A variable that the definition refers to is missing, or something in it is wrong.
+    """
+    return Project.from_json(definition).warehouse.resolved(os.environ)
+
+
+def warehouse_of(config: WarehouseConfig) -> Warehouse:
+    """Return the warehouse of a resolved configuration.
+
+    Raises:
         NotSupportedError: There is no driver for this type yet.
     """
-    config = Project.from_json(definition).warehouse.resolved(os.environ)
     if isinstance(config, DuckDBConfig):
         from queryfleet.warehouse.duckdb import DuckDBWarehouse
 

@@ -35,7 +35,7 @@ def _table(rows: int) -> str:
            (array['placed', 'shipped', 'completed', 'returned'])[n % 4 + 1] as status,
            (array['Oslo', 'Zürich', '東京', 'São Paulo', 'Kraków'])[n % 5 + 1] as city,
            case when n % 5 = 0 then 'leave it with the neighbour, "please"' end as note, n % 11 = 0 as is_gift
-    from generate_series(1, {rows}) as s(n)
+    from generate_series(1::bigint, {rows}) as s(n)
     """
 
 

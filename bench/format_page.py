@@ -22,9 +22,10 @@ from queryfleet.formatting import format_column, rule_of
 from queryfleet.results.json_text import json_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.stand import Stand
+    from queryfleet.errors import JsonValue
     from queryfleet.formatting import FormatRule
 
 __all__ = ["run"]
@@ -32,19 +33,19 @@ __all__ = ["run"]
 ROWS = 5_000
 
 
-def metric(**options: object) -> FormatRule | None:
+def metric(**options: JsonValue) -> FormatRule | None:
     return rule_of({"fieldType": "metric", "type": "sum", **options})
 
 
-def dimension(**options: object) -> FormatRule | None:
+def dimension(**options: JsonValue) -> FormatRule | None:
     return rule_of({"fieldType": "dimension", **options})
 
 
-def fixed(decimals: int) -> dict[str, object]:
+def fixed(decimals: int) -> dict[str, JsonValue]:
     return {"minimumFractionDigits": decimals, "maximumFractionDigits": decimals}
 
 
-def page() -> Iterator[tuple[pa.Array, pa.Field, FormatRule | None, dict[str, object]]]:
+def page() -> Iterator[tuple[pa.Array, pa.Field, FormatRule | None, dict[str, JsonValue]]]:
     """Return (array, field, rule, what Node is told) of 20 columns."""
     draw = random.Random(20)
     amounts = [round(draw.uniform(-1e4, 1e6), 2) for _ in range(ROWS)]
@@ -54,9 +55,9 @@ def page() -> Iterator[tuple[pa.Array, pa.Field, FormatRule | None, dict[str, ob
     micros = [draw.randrange(1_500_000_000_000, 1_800_000_000_000) * 1000 for _ in range(ROWS)]
     real, whole, exact = pa.float64(), pa.int64(), pa.decimal128(18, 4)
     moment = pa.timestamp("us")
-    usd = {"style": "currency", "currency": "USD"}
-    euro = {"type": "currency", "currency": "EUR", "separator": "periodComma"}
-    columns = [
+    usd: dict[str, JsonValue] = {"style": "currency", "currency": "USD"}
+    euro: dict[str, JsonValue] = {"type": "currency", "currency": "EUR", "separator": "periodComma"}
+    columns: list[tuple[Sequence[object], pa.DataType | None, FormatRule | None, dict[str, JsonValue]]] = [
         (amounts, real, None, {"kind": "number"}),
         (ratios, real, None, {"kind": "number"}),
         (amounts, real, metric(format="usd"), {"kind": "number", "options": usd}),

@@ -41,6 +41,11 @@ class StopSignals:
             if self.asked.is_set():
                 raise StartInterrupted
             yield
+        except Exception:
+            # A library in whose midst it was raised may have made another error of it.
+            if self.asked.is_set():
+                raise StartInterrupted from None
+            raise
         finally:
             self._breaks = False
 

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     actor_niceness: Annotated[int, Field(ge=0, le=19)] = Field(
         default=19, description="Scheduling niceness of query actors, so that polls go first."
     )
+    session_hold_seconds: Annotated[float | None, Field(ge=0)] = Field(
+        default=None,
+        description="After a query its actor logs in again, for the next one, and stays so for this long. 0: never. "
+        "Not set: 60 s, and 10 s for DuckDB, since nobody can write to an open file.",
+    )
 
     running_per_project_max: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Most queries of one project at once; 0: no limit. A project may set its own."

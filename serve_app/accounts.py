@@ -14,7 +14,7 @@ from queryfleet.errors import AuthorizationError, ForbiddenError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["Account", "Accounts", "canonical_uuid", "token_hash", "token_of"]
 
@@ -82,7 +82,7 @@ class Account:
 class Accounts:
     """Looks tokens up and remembers the answer for a few seconds, so that a poll costs no extra read."""
 
-    def __init__(self, statuses: PostgresStatusStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, statuses: StatusStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._statuses = statuses
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Account]] = OrderedDict()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from queryfleet.model import ChunkRef
     from queryfleet.status.changes import ChangeListener
-    from queryfleet.status.postgres import PostgresStatusStore
     from queryfleet.status.record import QueryRecord
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["Queries"]
 
@@ -33,7 +33,7 @@ class Queries:
         waiters_max: Requests held at once; beyond it they are answered at once.
     """
 
-    def __init__(self, statuses: PostgresStatusStore, listener: ChangeListener, *, waiters_max: int) -> None:
+    def __init__(self, statuses: StatusStore, listener: ChangeListener, *, waiters_max: int) -> None:
         self._statuses = statuses
         self._listener = listener
         self._waiters_max = waiters_max

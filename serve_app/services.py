@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from serve_app.queries import Queries
 if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
-    from queryfleet.status.postgres import PostgresStatusStore
+    from queryfleet.status.store import StatusStore
     from queryfleet.telemetry import Meter
 
 __all__ = ["Services", "close_services", "open_services"]
@@ -29,7 +31,7 @@ _REMEMBER_SECONDS = 5.0
 class Projects:
     """Project definitions, remembered for a few seconds."""
 
-    def __init__(self, statuses: PostgresStatusStore) -> None:
+    def __init__(self, statuses: StatusStore) -> None:
         self._statuses = statuses
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
@@ -50,7 +52,7 @@ class Services:
     """Everything a route needs."""
 
     settings: Settings
-    statuses: PostgresStatusStore
+    statuses: StatusStore
     listener: ChangeListener
     store: ObjectStore
     accounts: Accounts
@@ -65,7 +67,7 @@ async def open_services(settings: Settings, meter: Meter) -> Services:
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
     listener.start()
     store = open_result_store(settings)
-    await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up))
+    await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     return Services(
         settings=settings,
@@ -83,13 +85,25 @@ def _warm_up() -> None:
     """Import and exercise what the first question and the first page would otherwise wait for."""
     import pyarrow as pa
 
-    from queryfleet.results.page import render_rows
+    from queryfleet.results.page import render_rows, schema_from_bytes, schema_to_bytes
+    from queryfleet.schemas.requests import SqlRequest
     from queryfleet.warehouse.statement import check_statement
 
-    check_statement("select 1", dialect="duckdb", allow_writes=False)
-
+    for dialect in ("duckdb", "postgres"):
+        check_statement("select count(*) as n from t order by 1", dialect=dialect, allow_writes=False)
+    SqlRequest.model_validate({"sql": "select 1", "limit": 1, "context": "api"})
     schema = pa.schema([("n", pa.int64()), ("t", pa.string()), ("x", pa.float64())])
-    render_rows(b'{"n":1,"t":"a","x":0.5}\n', schema)
+    render_rows(b'{"n":1,"t":"a","x":0.5}\n', schema_from_bytes(schema_to_bytes(schema)))
+
+
+async def _warm_up_reads(statuses: StatusStore) -> None:
+    """Have the first reads behind us: of a query and a token that do not exist. What fails is only slower later."""
+    nobody = str(uuid.uuid4())
+    with contextlib.suppress(Exception):
+        await statuses.load_token(b"")
+        await statuses.load_project(nobody)
+        await statuses.load(nobody)
+        await statuses.chunks(nobody, 0, first_row=0, end_row=1)
 
 
 async def close_services(services: Services) -> None:

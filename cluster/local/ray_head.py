@@ -7,18 +7,16 @@ the marker (HAProxy outlives a killed cluster) is ended too; no other process is
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.environment import RAY_ENVIRONMENT
 from cluster.local.child import Child
 from cluster.local.ports import free_ports
-from cluster.local.reaper import MARKER, Reaper, end_stack
+from cluster.local.ray_environment import node_environment, node_folder
+from cluster.local.reaper import Reaper, end_stack
 from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,8 +45,7 @@ class RayHead:
         self._reaper: Reaper | None = None
         self._deadline = 0.0
         self._port, self._client_port = 0, 0
-        # Short: the path of a socket inside may not exceed 107 characters.
-        self._folder = Path(tempfile.gettempdir()) / f"qf-{stack_id[:8]}"
+        self._folder = node_folder(stack_id)
 
     @property
     def address(self) -> str:
@@ -62,20 +59,8 @@ class RayHead:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the head's processes; the driver that uses it needs the same."""
-        haproxy = self._folder / "haproxy"
         metrics_port, stats_port = self._haproxy_ports
-        ours = {
-            "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
-            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-            MARKER: self._stack_id,
-        }
-        return {**os.environ, **RAY_ENVIRONMENT, **ours, **self._extra}
+        return node_environment(self._stack_id, metrics_port=metrics_port, stats_port=stats_port, extra=self._extra)
 
     def launch(self) -> None:
         """Start the head without waiting for it; `stop` also after a failure.

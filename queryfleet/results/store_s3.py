@@ -242,8 +242,12 @@ class S3Store:
 def _file_system(options: StoreOptions) -> s3fs.S3FileSystem:
     import s3fs
     from aiobotocore.session import AioSession
+    from botocore.handlers import add_expect_header
 
     session = AioSession()
+    # Objects are small: asking first whether a body is welcome costs a round trip. And a server that refuses without
+    # that answer may wait for the body while the client waits for the answer (rclone does), until time is up.
+    session.unregister("before-call.s3", add_expect_header)
     session.register_component("data_loader", _service_description())
     region = options.region
     if region is None and options.endpoint_url is not None and session.get_config_variable("region") is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import psycopg
 from psycopg.rows import dict_row
@@ -24,15 +24,39 @@ from queryfleet.errors import (
 )
 from queryfleet.status.admission import Slot, Waiting
 from queryfleet.status.record import Acceptance, Lease
-from queryfleet.status.rows import Row, chunk_of, chunk_values, history_values, new_values, record_of
+from queryfleet.status.rows import (
+    Row,
+    chunk_of,
+    chunk_values,
+    column_values,
+    history_values,
+    new_values,
+    record_of,
+)
 from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
+    from queryfleet.errors import JsonValue
     from queryfleet.model import ChunkRef, Column
-    from queryfleet.status.record import Failure, HistoryFilter, NewQuery, QueryRecord
+    from queryfleet.status.record import (
+        AbandonedQuery,
+        ExpiredLease,
+        ExpiredResult,
+        Failure,
+        HistoryEntry,
+        HistoryFilter,
+        KnownToken,
+        NewQuery,
+        OverdueQuery,
+        PendingCancel,
+        ProjectName,
+        QueryRecord,
+        QueueDepth,
+    )
+    from queryfleet.status.store import StatusStore
 
 __all__ = ["PostgresStatusStore", "load_statements"]
 
@@ -202,7 +226,7 @@ class PostgresStatusStore:
         self, query_uuid: str, attempt: int, *, columns: Sequence[Column], arrow_schema: bytes
     ) -> Lease:
         """Note the columns of the result."""
-        described = Jsonb([{"reference": column.reference, "type": column.type.value} for column in columns])
+        described = Jsonb(column_values(columns))
         row = await self._row(
             "record_fetching", query_uuid=query_uuid, attempt=attempt, columns=described, arrow_schema=arrow_schema
         )
@@ -219,19 +243,21 @@ class PostgresStatusStore:
         Raises:
             AttemptFencedError: The attempt is not current, a cancel was asked for, or the chunk is not the next one.
         """
-        async with self._connection() as connection:
-            await self._commit_chunk(connection, query_uuid, attempt, chunk)
-
-    async def _commit_chunk(
-        self, connection: psycopg.AsyncConnection[Row], query_uuid: str, attempt: int, chunk: ChunkRef
-    ) -> None:
         values = chunk_values(chunk) | {"query_uuid": query_uuid, "attempt": attempt}
-        cursor = await connection.execute(self._statements["commit_chunk"], values)
-        if await cursor.fetchone() is None:
+        async with self._connection() as connection:
+            committed = await connection.execute(self._statements["commit_chunk"], values)
+            await self._check_committed(connection, committed, values)
+
+    async def _check_committed(
+        self, connection: psycopg.AsyncConnection[Row], committed: psycopg.AsyncCursor[Row], values: Row
+    ) -> None:
+        if await committed.fetchone() is None:
             # A repeat after a lost answer: the chunk may be there already, and that is success.
             cursor = await connection.execute(self._statements["chunk_committed"], values)
             if await cursor.fetchone() is None:
-                raise AttemptFencedError("The chunk was refused.", queryUuid=query_uuid, attempt=attempt)
+                raise AttemptFencedError(
+                    "The chunk was refused.", queryUuid=values["query_uuid"], attempt=values["attempt"]
+                )
 
     async def finish(
         self,
@@ -262,28 +288,31 @@ class PostgresStatusStore:
         Raises:
             AttemptFencedError: The attempt is not current, a cancel was asked for, or the totals do not agree.
         """
+        attempted = {"query_uuid": query_uuid, "attempt": attempt}
+        totals = {
+            "row_count": row_count,
+            "byte_count": byte_count,
+            "chunk_count": chunk_count,
+            "ttl_seconds": ttl_seconds,
+            "truncated": truncated,
+            "warnings": Jsonb(list(warnings)),
+        }
         async with self._connection() as connection, connection.transaction():
-            for chunk in chunks:
-                await self._commit_chunk(connection, query_uuid, attempt, chunk)
-            cursor = await connection.execute(
-                self._statements["finish"],
-                {
-                    "query_uuid": query_uuid,
-                    "attempt": attempt,
-                    "row_count": row_count,
-                    "byte_count": byte_count,
-                    "chunk_count": chunk_count,
-                    "ttl_seconds": ttl_seconds,
-                    "truncated": truncated,
-                    "warnings": Jsonb(list(warnings)),
-                },
-            )
-            if await cursor.fetchone() is None:
+            # All at once, and looked at afterwards: each step does nothing where the one before it was refused.
+            async with connection.pipeline():
+                commits = [
+                    await connection.execute(self._statements["commit_chunk"], chunk_values(chunk) | attempted)
+                    for chunk in chunks
+                ]
+                ended = await connection.execute(self._statements["finish"], totals | attempted)
+                await connection.execute(self._statements["settle_followers"], {"query_uuid": query_uuid})
+            for chunk, committed in zip(chunks, commits, strict=True):
+                await self._check_committed(connection, committed, chunk_values(chunk) | attempted)
+            if await ended.fetchone() is None:
                 cursor = await connection.execute(self._statements["load"], {"query_uuid": query_uuid})
                 row = await cursor.fetchone()
                 if row is None or row["attempt"] != attempt or row["status"] != QueryStatus.READY:
                     raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
-            await connection.execute(self._statements["settle_followers"], {"query_uuid": query_uuid})
 
     async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:
         """End a query in `error`; False when it was not this attempt's to end."""
@@ -316,13 +345,13 @@ class PostgresStatusStore:
         """Drop chunk references whose objects were deleted."""
         await self._rows("forget_chunks", query_uuid=query_uuid, attempt=attempt)
 
-    async def expired_leases(self) -> list[Row]:
+    async def expired_leases(self) -> list[ExpiredLease]:
         """Return `query_uuid`, `attempt`, `cancel_requested` and `actor_name` of attempts not heard of in time."""
-        return await self._rows("expired_leases")
+        return cast("list[ExpiredLease]", await self._rows("expired_leases"))
 
-    async def cancels_pending(self) -> list[Row]:
+    async def cancels_pending(self) -> list[PendingCancel]:
         """Return `query_uuid`, `attempt`, `actor_name`, `warehouse_query_id`, `seconds` of cancels not carried out."""
-        return await self._rows("cancels_pending")
+        return cast("list[PendingCancel]", await self._rows("cancels_pending"))
 
     async def lose(self, query_uuid: str, attempt: int, *, attempts_max: int, reason: str) -> QueryStatus | None:
         """Take a query from a lost attempt; returns what it is now, None when the attempt was not current."""
@@ -346,24 +375,24 @@ class PostgresStatusStore:
         await self._rows("settle_followers", query_uuid=None)
         await self._rows("promote_follower", query_uuid=None)
 
-    async def queue_overdue(self, *, queue_seconds: float) -> list[Row]:
+    async def queue_overdue(self, *, queue_seconds: float) -> list[OverdueQuery]:
         """Return `query_uuid` and `seconds` of queries that waited longer than their project allows."""
-        return await self._rows("queue_overdue", queue_seconds=queue_seconds)
+        return cast("list[OverdueQuery]", await self._rows("queue_overdue", queue_seconds=queue_seconds))
 
-    async def abandoned(self) -> list[Row]:
+    async def abandoned(self) -> list[AbandonedQuery]:
         """Return `query_uuid` and `poll_ttl_seconds` of queries that nobody polls although they asked for it."""
-        return await self._rows("abandoned")
+        return cast("list[AbandonedQuery]", await self._rows("abandoned"))
 
-    async def queue_depth(self) -> Row:
+    async def queue_depth(self) -> QueueDepth:
         """Return `pending`, `running` and `oldest_seconds`, the wait of the query that has waited longest."""
-        row = await self._row("queue_depth")
-        return row or {"pending": 0, "running": 0, "oldest_seconds": 0.0}
+        (row,) = await self._rows("queue_depth")
+        return cast("QueueDepth", row)
 
     # Clean-up and history --------------------------------------------------------------------------------------
 
-    async def expired_results(self, *, now: datetime, count: int) -> list[Row]:
+    async def expired_results(self, *, now: datetime, count: int) -> list[ExpiredResult]:
         """Return `query_uuid` and `attempt` of at most `count` results that have expired and are still stored."""
-        return await self._rows("expired_results", now=now, count=count)
+        return cast("list[ExpiredResult]", await self._rows("expired_results", now=now, count=count))
 
     async def mark_deleted(self, query_uuid: str) -> None:
         """Note that the objects of a result are gone."""
@@ -378,11 +407,12 @@ class PostgresStatusStore:
         """Drop at most `count` queries that ended before that time and whose rows are gone; returns how many."""
         return len(await self._rows("forget_history", before=before, count=count))
 
-    async def history(self, wanted: HistoryFilter, *, count: int, skip: int, sql_characters: int) -> list[Row]:
+    async def history(self, wanted: HistoryFilter, *, count: int, skip: int, sql_characters: int) -> list[HistoryEntry]:
         """Return at most `count` queries, newest first, after skipping some; SQL is cut to `sql_characters`."""
-        return await self._rows(
+        rows = await self._rows(
             "history", **history_values(wanted), count=count, skip=skip, sql_characters=sql_characters
         )
+        return cast("list[HistoryEntry]", rows)
 
     async def history_count(self, wanted: HistoryFilter) -> int:
         """Return how many queries the filter lets through."""
@@ -391,18 +421,18 @@ class PostgresStatusStore:
 
     # Projects and tokens ---------------------------------------------------------------------------------------
 
-    async def put_project(self, project_uuid: str, name: str, definition: dict[str, Any]) -> None:
+    async def put_project(self, project_uuid: str, name: str, definition: dict[str, JsonValue]) -> None:
         """Store a project, or its newer definition."""
         await self._rows("put_project", project_uuid=project_uuid, name=name, definition=Jsonb(definition))
 
-    async def load_project(self, project_uuid: str) -> dict[str, Any] | None:
+    async def load_project(self, project_uuid: str) -> dict[str, JsonValue] | None:
         """Return a project's definition, or None."""
         row = await self._row("load_project", project_uuid=project_uuid)
         return dict(row["definition"]) if row else None
 
-    async def projects(self) -> list[Row]:
+    async def projects(self) -> list[ProjectName]:
         """Return `project_uuid` and `name` of every project, oldest first."""
-        return await self._rows("projects")
+        return cast("list[ProjectName]", await self._rows("projects"))
 
     async def put_token(
         self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
@@ -421,6 +451,10 @@ class PostgresStatusStore:
             await self._rows("put_role", token_uuid=stored, project_uuid=project_uuid, role=role)
         return stored
 
-    async def load_token(self, token_hash: bytes) -> Row | None:
+    async def load_token(self, token_hash: bytes) -> KnownToken | None:
         """Return `token_uuid`, `user_uuid`, `name` and `roles` of a valid token, or None."""
-        return await self._row("load_token", token_hash=token_hash)
+        return cast("KnownToken | None", await self._row("load_token", token_hash=token_hash))
+
+
+if TYPE_CHECKING:
+    _promise: type[StatusStore] = PostgresStatusStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from queryfleet.status.transitions import TERMINAL, Phase, QueryStatus
 
@@ -13,7 +13,24 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.model import Column
 
-__all__ = ["Acceptance", "Failure", "HistoryFilter", "Lease", "NewQuery", "QueryRecord", "Timings"]
+__all__ = [
+    "AbandonedQuery",
+    "Acceptance",
+    "ExpiredLease",
+    "ExpiredResult",
+    "Failure",
+    "HistoryEntry",
+    "HistoryFilter",
+    "KnownToken",
+    "Lease",
+    "NewQuery",
+    "OverdueQuery",
+    "PendingCancel",
+    "ProjectName",
+    "QueryRecord",
+    "QueueDepth",
+    "Timings",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +155,96 @@ class HistoryFilter:
     statuses: tuple[QueryStatus, ...] | None = None
     since: datetime | None = None  # created at or after
     until: datetime | None = None  # created before
+
+
+# What the sweeps and lists of a store return: rows as they are read, one dictionary each.
+
+
+class ExpiredLease(TypedDict):
+    """An attempt whose actor has not been heard of in time."""
+
+    query_uuid: str
+    attempt: int
+    cancel_requested: bool
+    actor_name: str
+
+
+class PendingCancel(TypedDict):
+    """A running query that somebody wants cancelled."""
+
+    query_uuid: str
+    attempt: int
+    actor_name: str
+    warehouse_query_id: str | None
+    seconds: float  # since the cancel was asked for
+
+
+class OverdueQuery(TypedDict):
+    """A query that has been in the queue for longer than its project allows."""
+
+    query_uuid: str
+    seconds: float  # what the project allows
+
+
+class AbandonedQuery(TypedDict):
+    """A query that asked to be cancelled when nobody polls, and nobody does."""
+
+    query_uuid: str
+    poll_ttl_seconds: float
+
+
+class QueueDepth(TypedDict):
+    """How busy the service is."""
+
+    pending: int  # queries that wait for an actor
+    running: int
+    oldest_seconds: float  # how long the first of those that wait has been in the queue; 0 when none waits
+
+
+class ExpiredResult(TypedDict):
+    """An attempt whose rows nobody can read any more, and which are still stored."""
+
+    query_uuid: str
+    attempt: int
+
+
+class ProjectName(TypedDict):
+    """A project in a list."""
+
+    project_uuid: str
+    name: str
+
+
+class KnownToken(TypedDict):
+    """Who a valid token is and where it may go."""
+
+    token_uuid: str
+    user_uuid: str
+    name: str
+    roles: dict[str, str]  # project uuid → viewer, editor or admin
+
+
+class HistoryEntry(TypedDict):
+    """One query in a history; moments are aware, UTC."""
+
+    query_uuid: str
+    user_uuid: str
+    context: str
+    sql: str  # cut to the length that was asked for
+    status: str
+    phase: str
+    attempt: int
+    warehouse_query_id: str | None
+    cache_hit: bool
+    truncated: bool
+    row_count: int
+    byte_count: int
+    error_name: str | None
+    error_message: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    executing_at: datetime | None
+    fetching_at: datetime | None
+    finishing_at: datetime | None
+    ended_at: datetime | None
+    results_expire_at: datetime | None

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from queryfleet.model import ChunkRef, Column, ColumnType
 from queryfleet.status.record import Failure, QueryRecord, Timings
-from queryfleet.status.transitions import Phase, QueryStatus
+from queryfleet.status.transitions import LifeState, Phase, QueryStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from queryfleet.status.record import HistoryFilter, NewQuery
 
-__all__ = ["Row", "chunk_of", "chunk_values", "history_values", "new_values", "record_of"]
+__all__ = [
+    "Row",
+    "chunk_of",
+    "chunk_values",
+    "column_values",
+    "history_values",
+    "life_of",
+    "new_values",
+    "record_of",
+]
 
 Row = dict[str, Any]
 
@@ -44,6 +55,22 @@ def history_values(wanted: HistoryFilter) -> Row:
         "since": wanted.since,
         "until": wanted.until,
     }
+
+
+def column_values(columns: Iterable[Column]) -> list[dict[str, str]]:
+    """Return what is stored of a result's columns, in order."""
+    return [{"reference": column.reference, "type": column.type.value} for column in columns]
+
+
+def life_of(row: Row) -> LifeState:
+    """Return what decides about the next step of the query that a row describes."""
+    return LifeState(
+        status=QueryStatus(row["status"]),
+        phase=Phase(row["phase"]),
+        attempt=row["attempt"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        follows=row["leader_uuid"] is not None,
+    )
 
 
 def record_of(row: Row) -> QueryRecord:

@@ -59,9 +59,9 @@ class ScriptedWarehouse:
         self._scripts = {None: scripts} if isinstance(scripts, Script) else dict(scripts)
         self.sessions: list[ScriptedSession] = []  # all that were opened, in order
 
-    def open(self, tag: QueryTag) -> ScriptedSession:
+    def open(self) -> ScriptedSession:
         """Return a session, also kept in `sessions`."""
-        session = ScriptedSession(self, tag)
+        session = ScriptedSession(self)
         self.sessions.append(session)
         return session
 
@@ -89,23 +89,25 @@ class ScriptedWarehouse:
 class ScriptedSession:
     """One statement's play. Everything a test may want to know afterwards is a public attribute."""
 
-    def __init__(self, warehouse: ScriptedWarehouse, tag: QueryTag) -> None:
-        self.tag = tag
+    def __init__(self, warehouse: ScriptedWarehouse) -> None:
+        self.tag: QueryTag | None = None  # of that statement
         self.statement: Statement | None = None  # what was submitted
         self.cancelled = False
         self.closed = False
         self.reached: list[str] = []  # points passed or waited at, in order
         self._warehouse = warehouse
         self._script = warehouse.connecting_script()
+        self._connecting = threading.Lock()  # held by the one thread that connects
         self._condition = threading.Condition()  # guards all of the above
         self._released: set[str] = set()
         self._connected = self._finished = False
 
     def connect(self) -> None:
         """Pass the point `connect`."""
-        if not self._connected:
-            self._pass("connect")
-            self._connected = True
+        with self._connecting:
+            if not self._connected:
+                self._pass("connect")
+                self._connected = True
 
     def submit(self, statement: Statement) -> str | None:
         """Pass the point `submit` and return the script's query id."""
@@ -113,7 +115,7 @@ class ScriptedSession:
         self._pass_over()
         script = self._warehouse.script(statement.sql)
         check_statement(statement.sql, dialect=script.dialect, allow_writes=statement.allow_writes)
-        self.statement, self._script = statement, script
+        self.statement, self.tag, self._script = statement, statement.tag, script
         self._pass("submit")
         return script.query_id
 

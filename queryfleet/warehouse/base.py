@@ -7,6 +7,9 @@ A query has one session to itself:
 
 Everything here blocks and is called on a query actor's work thread, except `cancel`, which is called from
 another thread while one of the others is blocked and makes it raise `QueryCancelledError` soon.
+
+Connecting takes longer than a small statement, so it may be done ahead, before there is a query: nobody is
+named until `submit`, which also makes sure that the connection is still what a new one would be.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Statement:
     """One SQL statement to run."""
 
     sql: str  # exactly one statement, as the user wrote it; a trailing semicolon is allowed
+    tag: QueryTag  # who asks, as the warehouse is told
     row_limit: int | None = None  # stop after this many rows; None: all of them
     allow_writes: bool = False  # False: the warehouse itself refuses anything but reading
 
@@ -39,7 +43,9 @@ class WarehouseSession(Protocol):
     """One connection, running at most one statement. A context manager that closes itself."""
 
     def connect(self) -> None:
-        """Reach the warehouse and log in, telling it who asks. Does nothing when connected already.
+        """Reach the warehouse and log in. Does nothing when connected already.
+
+        May be called by two threads: the second one waits for the first, and tries itself where that failed.
 
         Raises:
             WarehouseConnectionError: It cannot be reached or refused the login. Never contains the password.
@@ -50,7 +56,9 @@ class WarehouseSession(Protocol):
     def submit(self, statement: Statement) -> str | None:
         """Hand the statement over and return the warehouse's own query id as early as it is known.
 
-        Connects first when `connect` was not called.
+        Connects first when `connect` was not called, and anew when the connection was lost since, or what it
+        leads to was replaced. That is noticed before the warehouse has the statement, which never runs twice.
+        The warehouse knows the session by the statement's tag from then on.
 
         Returns:
             The warehouse query id: what an administrator would look for in the warehouse's own list of
@@ -94,7 +102,7 @@ class WarehouseSession(Protocol):
 class Warehouse(Protocol):
     """Opens sessions on one warehouse. Safe to share between threads; holds no connection of its own."""
 
-    def open(self, tag: QueryTag) -> WarehouseSession:
+    def open(self) -> WarehouseSession:
         """Return a session at once, without any I/O: it connects later, where `cancel` can reach it."""
         ...
 

@@ -3,17 +3,18 @@
 Whoever writes SQL here runs it in our process, so the connection is hardened before it sees any: no files,
 no other databases, no extensions, no Python variables, and no way to switch these off again. Every session
 opens the file anew (about 10 ms); sessions of one process share the memory of one database, so all of them
-must use one configuration.
+must use one configuration. A session that was connected before the file changed opens it once more.
 
 Only a relation (`connection.sql`) streams; `execute` would hold the whole result first.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.duckdb_errors import connection_error, query_error, without_prefix
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from queryfleet.model import QueryTag
     from queryfleet.warehouse.base import Statement
 
 __all__ = ["DuckDBSession", "DuckDBWarehouse"]
+
+FileState: TypeAlias = "tuple[int, int, int, int] | None"
 
 MEMORY = ":memory:"
 _PIECE_ROWS = 2_048  # DuckDB's own unit: asking for more only holds more rows back
@@ -80,8 +82,8 @@ class DuckDBWarehouse:
     def __repr__(self) -> str:
         return f"DuckDBWarehouse(path={self._path!r}, read_only={self._read_only})"
 
-    def open(self, tag: QueryTag) -> DuckDBSession:  # noqa: ARG002 - a file keeps no history of who asked
-        """Return a session; the file is opened by its `connect`."""
+    def open(self) -> DuckDBSession:
+        """Return a session; the file is opened by its `connect`. Tags are not kept anywhere."""
         return DuckDBSession(self)
 
     def ping(self) -> str:
@@ -92,6 +94,14 @@ class DuckDBWarehouse:
         finally:
             connection.close()
         return f"DuckDB {str(row[0] if row else '').removeprefix('v')}"
+
+    def file_state(self) -> FileState:
+        """Return what changes when the file is replaced or written to; None when there is none."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - a follower of links like DuckDB, and no object more
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open one hardened connection, in UTC.
@@ -123,6 +133,8 @@ class DuckDBSession:
 
     def __init__(self, warehouse: DuckDBWarehouse) -> None:
         self._warehouse = warehouse
+        self._connecting = threading.Lock()  # held by the one thread that opens the file
+        self._file: FileState = None  # as it was opened
         self._lock = threading.Lock()  # guards the three flags and the use of the connection by `cancel`
         self._cancelled = False
         self._closed = False
@@ -138,12 +150,17 @@ class DuckDBSession:
 
     def connect(self) -> None:
         """Open the database file, unless it is open; see `WarehouseSession.connect`."""
-        if self._connection is not None:
-            return
-        with self._inside():
-            connection = self._warehouse.connect()
-            with self._lock:
-                self._connection = connection
+        with self._connecting:
+            if self._connection is not None:
+                return
+            with self._inside():
+                before = self._warehouse.file_state()
+                connection = self._warehouse.connect()
+                after = self._warehouse.file_state()
+                # Opening for writing may itself write. If it was replaced meanwhile, nobody knows which is open.
+                same = before is not None and after is not None and before[:2] == after[:2]
+                with self._lock:
+                    self._connection, self._file = connection, after if same else None
 
     def submit(self, statement: Statement) -> None:
         """Check and bind the statement. DuckDB has no query ids: returns None."""
@@ -151,6 +168,9 @@ class DuckDBSession:
 
         check_statement(statement.sql, dialect="duckdb", allow_writes=statement.allow_writes)
         self.connect()
+        if self._file != self._warehouse.file_state():
+            self._release()
+            self.connect()
         self._statement = statement
         connection = self._open_connection()
         with self._inside():

@@ -12,8 +12,13 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
-from queryfleet.warehouse.postgres_backend import Opening, Target, run_plainly
+from queryfleet.errors import (
+    QueryCancelledError,
+    WarehouseConnectionError,
+    WarehouseError,
+    WarehouseQueryError,
+)
+from queryfleet.warehouse.postgres_backend import Opening, Target, introduction, run_plainly
 from queryfleet.warehouse.postgres_errors import query_error
 from queryfleet.warehouse.postgres_types import plan_result
 from queryfleet.warehouse.ranges import RangeCheck
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection, Cursor
 
     from queryfleet.errors import ServiceError
-    from queryfleet.model import QueryTag
     from queryfleet.warehouse.base import Statement
     from queryfleet.warehouse.postgres_backend import Backend
     from queryfleet.warehouse.postgres_types import ResultPlan
@@ -99,9 +103,9 @@ class PostgresWarehouse:
     def __repr__(self) -> str:
         return f"PostgresWarehouse({self._target})"
 
-    def open(self, tag: QueryTag) -> PostgresSession:
-        """Return a session, to be seen as `queryfleet <query_uuid>` in `pg_stat_activity`. No I/O."""
-        return PostgresSession(self._target, f"queryfleet {tag.query_uuid}")
+    def open(self) -> PostgresSession:
+        """Return a session. In `pg_stat_activity` it is `queryfleet idle`, and later `queryfleet <query_uuid>`."""
+        return PostgresSession(self._target)
 
     def ping(self) -> str:
         """Log in and return `PostgreSQL` and the server's version; raises like `connect`."""
@@ -111,9 +115,9 @@ class PostgresWarehouse:
 class PostgresSession:
     """One statement on a server session of its own."""
 
-    def __init__(self, target: Target, application_name: str) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._name = application_name
+        self._connecting = threading.Lock()  # held by the one thread that logs in
         self._lock = threading.Lock()  # guards all that `cancel` and `close` look at
         self._driver = threading.Lock()  # held inside the driver: what it uses must not be closed meanwhile
         self._cancelled = False
@@ -133,35 +137,57 @@ class PostgresSession:
 
     def connect(self) -> None:
         """Log in; see `WarehouseSession.connect`. Can be cancelled although the driver itself cannot."""
-        with self._lock:
-            self._refuse_if_over()
-            if self._connection is not None:
-                return
-            opening = self._opening = Opening(self._target, self._name)
-        try:
-            connection, backend = opening.result()
-        finally:
+        with self._connecting:
             with self._lock:
-                self._opening = None
-        with self._lock:
-            self._connection, self._backend = connection, backend
-            self._refuse_if_over()
+                self._refuse_if_over()
+                if self._connection is not None:
+                    return
+                opening = self._opening = Opening(self._target)
+            try:
+                connection, backend = opening.result()
+            finally:
+                with self._lock:
+                    self._opening = None
+            with self._lock:
+                self._connection, self._backend = connection, backend
+                over = self._closed
+            if over:  # `close` found nothing to close
+                self._release()
+            with self._lock:
+                self._refuse_if_over()
 
     def submit(self, statement: Statement) -> str:
-        """Describe the statement and return `<backend pid>@<backend start>`."""
+        """Name the session, describe the statement and return `<backend pid>@<backend start>`."""
         check_statement(statement.sql, dialect="postgres", allow_writes=statement.allow_writes)
         self.connect()
+        try:
+            self._introduce(statement)
+        except WarehouseError:
+            # A session made ahead may be gone by now: ended by the server, which may have been restarted.
+            self._forget_connection()
+            self.connect()
+            self._introduce(statement)
         connection, backend = self._open_connection()
         self._statement = statement
         self._sql = strip_terminator(statement.sql, dialect="postgres")
-        with self._inside():
-            if statement.allow_writes:
-                run_plainly(connection, "set default_transaction_read_only = off")
-            with connection.cursor() as cursor:
-                described = cursor.adbc_execute_schema(self._sql)
+        with self._inside(), connection.cursor() as cursor:
+            described = cursor.adbc_execute_schema(self._sql)
         wrap = is_plain_query(self._sql, dialect="postgres")
         self._plan = plan_result(described, wrap=wrap)
         return str(backend)
+
+    def _introduce(self, statement: Statement) -> None:
+        """Tell the server who asks, and what is allowed; one round trip that shows whether it is still there."""
+        connection, _ = self._open_connection()
+        with self._inside():
+            run_plainly(connection, introduction(statement))
+
+    def _forget_connection(self) -> None:
+        with self._driver:
+            self._release()
+        with self._lock:
+            self._refuse_if_over()
+            self._backend = None
 
     def schema(self) -> pa.Schema:
         """Run the statement, wait for its first rows, and return its columns."""

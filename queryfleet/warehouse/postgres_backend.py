@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection
 
-__all__ = ["Backend", "Opening", "Target", "run_plainly"]
+    from queryfleet.warehouse.base import Statement
+
+__all__ = ["Backend", "Opening", "Target", "introduction", "run_plainly"]
 
 _SETTINGS = {
     "TimeZone": "UTC",
@@ -24,8 +26,14 @@ _SETTINGS = {
     "default_transaction_read_only": "on",
 }
 _CONTROL_SECONDS = 5  # to connect and end a session
-# A server that vanishes without a word is noticed after about a minute.
-_DEFAULTS = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+# A server that vanishes without a word is noticed after about a minute, and sooner by whoever sends it something.
+_DEFAULTS = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+_IDLE_NAME = "queryfleet idle"  # of a session before it has a query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +83,10 @@ class Target:
         """Return libpq's key=value text, with the password in it."""
         from psycopg.conninfo import make_conninfo
 
-        # The server keeps 63 bytes of a name.
-        name = application_name.encode()[:63].decode(errors="ignore")
-        return make_conninfo("", **{**self._parameters, "application_name": name, "client_encoding": "UTF8"})
+        parameters = {**self._parameters, "application_name": application_name, "client_encoding": "UTF8"}
+        return make_conninfo("", **parameters)
 
-    def open(self, application_name: str) -> tuple[Connection, Backend]:
+    def open(self) -> tuple[Connection, Backend]:
         """Log in and set the session up: UTC, read-only, the project's schema.
 
         Raises:
@@ -89,7 +96,7 @@ class Target:
         from adbc_driver_postgresql import dbapi
 
         try:
-            connection = dbapi.connect(self.conninfo(application_name), autocommit=True)
+            connection = dbapi.connect(self.conninfo(_IDLE_NAME), autocommit=True)
             try:
                 return connection, self._set_up(connection)
             except BaseException:
@@ -142,6 +149,19 @@ class Target:
         return str(row[0]) if row else ""
 
 
+def introduction(statement: Statement) -> str:
+    """Return the SQL that names a session after its query and lets it write if the query may."""
+    from psycopg import sql
+
+    # The server keeps 63 bytes of a name.
+    name = f"queryfleet {statement.tag.query_uuid}".encode()[:63].decode(errors="ignore")
+    settings = {"application_name": name}
+    if statement.allow_writes:
+        settings["default_transaction_read_only"] = "off"
+    calls = [sql.SQL("set_config({}, {}, false)").format(key, value) for key, value in settings.items()]
+    return sql.SQL("select {}").format(sql.SQL(", ").join(calls)).as_string(None)
+
+
 def run_plainly(connection: Connection, statement: str) -> pa.Table:
     """Run a statement of our own and return its result as an Arrow table."""
     with connection.cursor(adbc_stmt_kwargs={"adbc.postgresql.use_copy": "false"}) as cursor:
@@ -156,9 +176,8 @@ class Opening:
     any more.
     """
 
-    def __init__(self, target: Target, application_name: str) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._name = application_name
         self._lock = threading.Lock()
         self._given_up = False
         self._done = threading.Event()
@@ -194,7 +213,7 @@ class Opening:
     def _run(self) -> None:
         result = None
         try:
-            result = self._target.open(self._name)
+            result = self._target.open()
         except Exception as error:  # noqa: BLE001 - raised again where the result is waited for
             self._error = error
         with self._lock:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from queryfleet.errors import ForbiddenError, PaginationError
 from queryfleet.schemas.responses import HistoryAnswer
-from queryfleet.status.record import HistoryFilter, Timings
+from queryfleet.status.record import HistoryEntry, HistoryFilter, Timings
 from queryfleet.status.transitions import QueryStatus
 from serve_app.accounts import Account, canonical_uuid
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf
@@ -94,8 +94,7 @@ def _visible_user(caller: Account, project_uuid: str, wanted: str | None) -> str
     return known
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("created_at", "claimed_at", "executing_at", "fetching_at", "finishing_at", "ended_at")
+def _entry(row: HistoryEntry) -> dict[str, Any]:
     return {
         "queryUuid": row["query_uuid"],
         "userUuid": row["user_uuid"],
@@ -115,8 +114,19 @@ def _entry(row: dict[str, Any]) -> dict[str, Any]:
         "startedAt": _iso_or_none(row["claimed_at"]),
         "endedAt": _iso_or_none(row["ended_at"]),
         "resultsExpireAt": _iso_or_none(row["results_expire_at"]),
-        "timings": Timings(**{name: row[name] for name in names}).milliseconds(),
+        "timings": _timings(row).milliseconds(),
     }
+
+
+def _timings(row: HistoryEntry) -> Timings:
+    return Timings(
+        created_at=row["created_at"],
+        claimed_at=row["claimed_at"],
+        executing_at=row["executing_at"],
+        fetching_at=row["fetching_at"],
+        finishing_at=row["finishing_at"],
+        ended_at=row["ended_at"],
+    )
 
 
 def _iso_or_none(moment: datetime | None) -> str | None:

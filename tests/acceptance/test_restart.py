@@ -56,7 +56,8 @@ def test_restart_keeps_results_and_finishes_what_was_running(process, warehouses
     process.start()
     first_trace, api = process.trace(), process.api(LEDGER_UUID)
     done = api.submit(SHORT)
-    assert api.wait(done)["status"] == "ready"
+    ended = api.wait(done)
+    assert ended["status"] == "ready", ended
     before = _pages(api, done)
     interrupted = api.submit(LONG)
     api.wait_for(interrupted, lambda poll: poll.get("phase") in ("executing", "fetching"))
@@ -72,7 +73,7 @@ def test_restart_keeps_results_and_finishes_what_was_running(process, warehouses
     second_trace, api = process.trace(), process.api(LEDGER_UUID, token=api.token)
     assert _pages(api, done) == before
     final = api.wait(interrupted, page=1, page_size=5000)
-    assert (final["status"], final["attempt"]) == ("ready", 2)
+    assert (final["status"], final["attempt"]) == ("ready", 2), final
     assert [row["n"] for row in raw_rows(final)] == list(range(1, 1501))
 
     process.kill()

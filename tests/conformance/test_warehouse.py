@@ -35,8 +35,8 @@ def read(engine: Engine, sql: str, *, max_rows: int = 10_000, **options: object)
     """Run one statement to its end."""
     import pyarrow as pa
 
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql, **options))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql, **options))
         schema = session.schema()
         batches = list(session.batches(max_rows=max_rows))
     assert all(batch.schema == schema for batch in batches)
@@ -83,8 +83,8 @@ def test_batches_of_one_row_hold_it(engine: Engine) -> None:
 
 def test_batches_of_an_empty_result_are_none_and_the_schema_stays(engine: Engine) -> None:
     """A result without rows has its columns and no batch."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.nothing()))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.nothing()))
         assert session.schema().names == ["n", "label"]
         assert list(session.batches(max_rows=100)) == []
 
@@ -92,8 +92,8 @@ def test_batches_of_an_empty_result_are_none_and_the_schema_stays(engine: Engine
 @pytest.mark.parametrize("max_rows", [1, 7, 999, 1000, 1001])
 def test_batches_keep_order_and_the_limit_of_rows(engine: Engine, max_rows: int) -> None:
     """Rows come in the order of the warehouse, in batches of 1 to `max_rows`."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.numbers(1000)))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.numbers(1000)))
         batches = list(session.batches(max_rows=max_rows))
     assert list(range(1, 1001)) == [n for batch in batches for n in batch.column(0).to_pylist()]
     assert all(1 <= batch.num_rows <= max_rows for batch in batches)
@@ -104,8 +104,8 @@ def test_batches_of_a_million_rows_stay_small_in_memory(engine: Engine) -> None:
     read(engine, engine.numbers(1000))  # what loading the driver takes does not count
     rows = size = 0
     before = most = resident_bytes()
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.numbers(1_000_000)))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.numbers(1_000_000)))
         for batch in session.batches(max_rows=20_000):
             assert rows + 1 == batch.column(0)[0].as_py()
             rows += batch.num_rows
@@ -135,17 +135,17 @@ def test_row_limit_on_an_endless_result_ends_it(engine: Engine) -> None:
 
 def test_session_left_early_stops_the_statement(engine: Engine) -> None:
     """Closing a session in the middle of a result leaves nothing running."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.endless()))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.endless()))
         assert next(iter(session.batches(max_rows=100))).num_rows <= 100
     assert wait_until(lambda: engine.sessions_left() == 0, seconds=GONE_SECONDS)
 
 
 def test_two_sessions_at_once_do_not_disturb_each_other(engine: Engine) -> None:
     """Two results can be read alternately."""
-    with engine.warehouse.open(TAG) as one, engine.warehouse.open(TAG) as two:
+    with engine.warehouse.open() as one, engine.warehouse.open() as two:
         for session in (one, two):
-            session.submit(Statement(sql=engine.numbers(1000)))
+            session.submit(Statement(tag=TAG, sql=engine.numbers(1000)))
         pairs = list(zip(one.batches(max_rows=100), two.batches(max_rows=100), strict=True))
     assert pairs
     assert all(left.equals(right) for left, right in pairs)
@@ -198,8 +198,8 @@ def test_submit_of_a_wrong_statement_says_where(engine: Engine) -> None:
 
 def test_batches_of_a_failing_statement_yield_rows_then_raise(engine: Engine) -> None:
     """An error after many rows ends the stream with that error, not with fewer rows."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.failing_after(300_000)))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.failing_after(300_000)))
         batches = session.batches(max_rows=1000)
         rows = next(batches).num_rows
         with pytest.raises(WarehouseQueryError):
@@ -237,17 +237,17 @@ def test_submit_with_permission_to_write_changes_and_counts(engine: Engine) -> N
 
 def test_cancel_before_anything_makes_submit_raise(engine: Engine) -> None:
     """A session cancelled before it connects never does."""
-    with engine.warehouse.open(TAG) as session:
+    with engine.warehouse.open() as session:
         session.cancel()
         with pytest.raises(QueryCancelledError):
-            session.submit(Statement(sql=engine.numbers(1)))
+            session.submit(Statement(tag=TAG, sql=engine.numbers(1)))
     assert engine.sessions_left() == 0
 
 
 def test_cancel_after_submit_makes_schema_raise(engine: Engine) -> None:
     """A session cancelled between two calls raises in the next, and the warehouse has let go by then."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.numbers(1)))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.numbers(1)))
         session.cancel()
         assert wait_until(lambda: engine.sessions_left() == 0, seconds=GONE_SECONDS)
         with pytest.raises(QueryCancelledError):
@@ -256,8 +256,8 @@ def test_cancel_after_submit_makes_schema_raise(engine: Engine) -> None:
 
 def test_cancel_during_execution_ends_the_call_and_the_statement(engine: Engine) -> None:
     """A statement that computes is gone within a second, and so is the wait for it."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.busy()))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.busy()))
         caller = Caller(session.schema)
         engine.wait_until_busy(session)
         session.cancel()
@@ -273,8 +273,8 @@ def test_cancel_while_streaming_ends_the_call_and_the_statement(engine: Engine) 
         for _ in session.batches(max_rows=1000):
             begun.set()
 
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.endless()))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.endless()))
         caller = Caller(stream)
         assert begun.wait(10)
         session.cancel()
@@ -284,8 +284,8 @@ def test_cancel_while_streaming_ends_the_call_and_the_statement(engine: Engine) 
 
 def test_cancel_while_nobody_reads_ends_the_statement(engine: Engine) -> None:
     """A result whose reader is busy elsewhere leaves the warehouse at once; the reader learns it later."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.endless()))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.endless()))
         batches = session.batches(max_rows=1000)
         next(batches)
         session.cancel()
@@ -297,8 +297,8 @@ def test_cancel_while_nobody_reads_ends_the_statement(engine: Engine) -> None:
 
 def test_cancel_after_the_end_does_nothing(engine: Engine) -> None:
     """A finished result is not taken back, and cancelling twice, or after closing, is no error."""
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=engine.numbers(10)))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=engine.numbers(10)))
         batches = list(session.batches(max_rows=100))
         session.cancel()
         session.cancel()
@@ -311,9 +311,9 @@ def test_cancel_at_any_moment_ends_soon(engine: Engine) -> None:
     """Whenever it comes, cancelling is never lost: twenty moments from connecting to streaming."""
 
     def run() -> None:
-        with engine.warehouse.open(TAG) as session:
+        with engine.warehouse.open() as session:
             sessions.append(session)
-            session.submit(Statement(sql=engine.endless()))
+            session.submit(Statement(tag=TAG, sql=engine.endless()))
             for _ in session.batches(max_rows=1000):
                 pass
 

@@ -25,8 +25,8 @@ def read(engine: Engine, sql: str) -> pa.Table:
     """Run one statement to its end and check its buffers."""
     import pyarrow as pa
 
-    with engine.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql))
+    with engine.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql))
         schema = session.schema()
         table = pa.Table.from_batches(session.batches(max_rows=100), schema=schema)
     table.validate(full=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def values(warehouse: DuckDBWarehouse, sql: str, **options: object) -> list[object]:
     """Return the first column of a result."""
-    with warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql, **options))
+    with warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql, **options))
         return [value for batch in session.batches(max_rows=100) for value in batch.column(0).to_pylist()]
 
 
@@ -113,7 +113,7 @@ def test_external_access_opens_files_when_asked_for(duckdb_file: DuckDBEngine, t
 def test_settings_of_every_session_are_the_services_own(duckdb_file: DuckDBEngine) -> None:
     """Times are in UTC and the settings are locked in the second session as in the first."""
     sql = "select current_setting('TimeZone') || current_setting('lock_configuration')"
-    with duckdb_file.warehouse.open(TAG) as first:
+    with duckdb_file.warehouse.open() as first:
         first.connect()
         assert ["UTCtrue"] == values(duckdb_file.warehouse, sql)
 
@@ -174,8 +174,8 @@ def test_error_says_the_place(duckdb_file: DuckDBEngine, sql: str, line: int, po
 
 def test_open_in_another_mode_after_an_unread_result_works(duckdb_file: DuckDBEngine) -> None:
     """A result left unread does not keep the file open in this process."""
-    with duckdb_file.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=duckdb_file.endless()))
+    with duckdb_file.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=duckdb_file.endless()))
         next(session.batches(max_rows=10))
     opened = threading.Thread(target=lambda: duckdb.connect(duckdb_file.path, read_only=True).close())
     opened.start()
@@ -186,8 +186,8 @@ def test_open_in_another_mode_after_an_unread_result_works(duckdb_file: DuckDBEn
 def test_rows_of_large_values_stay_small_in_memory(duckdb_file: DuckDBEngine) -> None:
     """Large values make batches of fewer rows."""
     sql = "select repeat('x', 20000) || range as t from range(20000)"
-    with duckdb_file.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql))
+    with duckdb_file.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql))
         sizes = [batch.nbytes for batch in session.batches(max_rows=20_000)]
     assert sum(sizes) > 400_000_000
     assert max(sizes) < 50_000_000

@@ -144,7 +144,7 @@ def attempt_at(statuses, work_thread):
             assignment,
             statuses=known,
             store=store,
-            open_warehouse=lambda: warehouse,
+            open_session=lambda: warehouse.open(),  # noqa: PLW0108 - some tests have no warehouse
             executor=work_thread,
             settings=Settings(**(SMALL_CHUNKS | settings)),
         )
@@ -291,7 +291,7 @@ async def test_run_that_cannot_open_its_warehouse_ends_in_error(statuses, attemp
     def refuse():
         raise WarehouseConnectionError("The variable SHOP_PASSWORD is not set.")
 
-    execution._open_warehouse = refuse
+    execution._open_session = refuse
     assert await execution.run() is Outcome.ERROR
     failure = (await statuses.load(execution.assignment.query_uuid)).failure
     assert failure.message == "The variable SHOP_PASSWORD is not set."

@@ -38,8 +38,8 @@ SECRET = "hunter2-not-in-any-message"
 
 def values(warehouse: PostgresWarehouse, sql: str, **options: object) -> list[object]:
     """Return the first column of a result."""
-    with warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql, **options))
+    with warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql, **options))
         return [value for batch in session.batches(max_rows=100) for value in batch.column(0).to_pylist()]
 
 
@@ -79,7 +79,7 @@ def test_connect_with_wrong_settings_names_the_fix(
 ) -> None:
     """A refused login is a connection error that says which setting to look at, and shows no password."""
     warehouse = PostgresWarehouse.from_parts(**{**parts(postgres.url), **changed})
-    for action in (warehouse.open(TAG).connect, warehouse.ping):
+    for action in (warehouse.open().connect, warehouse.ping):
         with pytest.raises(WarehouseConnectionError, match=match) as caught:
             action()
         assert SECRET not in f"{caught.value!r}{caught.value.details}{warehouse!r}"
@@ -105,7 +105,7 @@ def test_connect_to_a_silent_server_gives_up(postgres: PostgresEngine) -> None:
     with silent_server() as port:
         warehouse = PostgresWarehouse(conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2")
         with pytest.raises(WarehouseConnectionError, match="timeout expired"):
-            warehouse.open(TAG).connect()
+            warehouse.open().connect()
 
 
 def test_cancel_while_connecting_ends_the_wait(postgres: PostgresEngine) -> None:
@@ -120,7 +120,7 @@ def test_cancel_while_connecting_ends_the_wait(postgres: PostgresEngine) -> None
 
     with silent_server() as port:
         warehouse = PostgresWarehouse(conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2")
-        with warehouse.open(TAG) as session:
+        with warehouse.open() as session:
             caller = threading.Thread(target=connect)
             caller.start()
             assert wait_until(lambda: session._opening is not None)
@@ -136,8 +136,8 @@ def test_cancel_while_connecting_ends_the_wait(postgres: PostgresEngine) -> None
 
 def test_session_is_named_after_its_query(postgres: PostgresEngine) -> None:
     """An administrator finds the query by its uuid, and by the query id, in one session."""
-    with postgres.warehouse.open(TAG) as session:
-        query_id = session.submit(Statement(sql=postgres.endless()))
+    with postgres.warehouse.open() as session:
+        query_id = session.submit(Statement(tag=TAG, sql=postgres.endless()))
         next(session.batches(max_rows=10))
         assert postgres.sessions_left() == 1
         pid, _, started_at = query_id.partition("@")
@@ -243,8 +243,8 @@ def test_submit_of_a_wrong_name_carries_code_place_and_hint(postgres: PostgresEn
 
 def test_schema_of_a_failing_start_carries_the_code(postgres: PostgresEngine) -> None:
     """An error before the first row is raised where the first row is waited for."""
-    with postgres.warehouse.open(TAG) as session:
-        session.submit(Statement(sql="select 1 / a from (values (0)) as t(a)"))
+    with postgres.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql="select 1 / a from (values (0)) as t(a)"))
         with pytest.raises(WarehouseQueryError, match="division by zero") as caught:
             session.schema()
     assert caught.value.details["sqlState"] == "22012"
@@ -254,8 +254,8 @@ def test_schema_of_a_failing_start_carries_the_code(postgres: PostgresEngine) ->
 def test_lost_session_is_a_connection_error(postgres: PostgresEngine, case: str) -> None:
     """A session ended by somebody else is not taken for a cancelled query, nor for a finished one."""
     sql = "select pg_sleep(30)" if case == "execution" else postgres.endless()
-    with postgres.warehouse.open(TAG) as session:
-        query_id = session.submit(Statement(sql=sql))
+    with postgres.warehouse.open() as session:
+        query_id = session.submit(Statement(tag=TAG, sql=sql))
         batches = session.batches(max_rows=10)
         if case == "stream":
             next(batches)
@@ -277,8 +277,8 @@ def test_statement_timeout_is_a_timeout_error(postgres: PostgresEngine) -> None:
 
 def test_statement_cancelled_by_an_administrator_is_an_error(postgres: PostgresEngine) -> None:
     """A statement stopped in the server by somebody else fails, with the server's code."""
-    with postgres.warehouse.open(TAG) as session:
-        query_id = session.submit(Statement(sql="select pg_sleep(30)"))
+    with postgres.warehouse.open() as session:
+        query_id = session.submit(Statement(tag=TAG, sql="select pg_sleep(30)"))
         stop = threading.Timer(0.1, lambda: postgres.ask("select pg_cancel_backend(%s)", int(query_id.split("@")[0])))
         stop.start()
         with pytest.raises(WarehouseQueryError) as caught:
@@ -297,8 +297,8 @@ def test_close_from_another_thread_ends_the_call(postgres: PostgresEngine) -> No
         except ServiceError as error:
             errors.append(error)
 
-    session = postgres.warehouse.open(TAG)
-    session.submit(Statement(sql=postgres.busy()))
+    session = postgres.warehouse.open()
+    session.submit(Statement(tag=TAG, sql=postgres.busy()))
     caller = threading.Thread(target=run)
     caller.start()
     postgres.wait_until_busy(session)
@@ -313,7 +313,7 @@ def test_close_from_another_thread_ends_the_call(postgres: PostgresEngine) -> No
 def test_wide_result_arrives(postgres: PostgresEngine) -> None:
     """As many columns as the server allows in one result can be asked for."""
     sql = "select " + ", ".join(f"{n}::numeric(6,2) as c{n}" for n in range(1600))
-    with postgres.warehouse.open(TAG) as session:
-        session.submit(Statement(sql=sql))
+    with postgres.warehouse.open() as session:
+        session.submit(Statement(tag=TAG, sql=sql))
         assert len(session.schema()) == 1600
         assert sum(batch.num_rows for batch in session.batches(max_rows=10)) == 1

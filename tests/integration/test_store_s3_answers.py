@@ -40,6 +40,16 @@ async def test_get_range_ignored_by_the_service_is_still_right(headers):
         await store.close()
 
 
+async def test_put_sends_the_body_without_asking_first():
+    """No server and client wait for each other: the body follows its head at once."""
+    async with ScriptedHttp(answer(200)) as server:
+        store = store_at(server)
+        await store.put("a", b"0123456789")
+        await store.close()
+        assert len(server.requests) == 1
+        assert b"expect:" not in server.requests[0].lower()
+
+
 async def test_get_range_answered_from_elsewhere_is_an_error():
     """Bytes from behind the asked place are never taken for the asked ones."""
     async with ScriptedHttp(answer(206, b"56789", Content_Range="bytes 5-9/10")) as server:

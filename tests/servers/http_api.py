@@ -113,4 +113,5 @@ class ProjectApi:
 
 def raw_rows(poll: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of an answer with nothing but raw values."""
+    assert "rows" in poll, poll
     return [{name: cell["value"]["raw"] for name, cell in row.items()} for row in poll["rows"]]

@@ -32,6 +32,31 @@ def test_signal_during_start_breaks_it_off(number):
     assert stop.asked.is_set()
 
 
+def test_signal_that_a_library_turns_into_an_error_breaks_off_all_the_same():
+    """What it is raised in may have an error of its own for everything."""
+    stop = StopSignals()
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ValueError from error
+
+    with pytest.raises(StartInterrupted):
+        _start(stop, work)
+
+
+def test_error_without_a_signal_stays_what_it_is():
+    """A start that fails says why."""
+    stop = StopSignals()
+
+    def work():
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - the very one
+        _start(stop, work)
+
+
 def test_signal_before_start_prevents_it():
     """What came before the block counts too."""
     stop = StopSignals()

@@ -189,8 +189,8 @@ def test_duckdb_error_with_a_cut_line_has_no_position() -> None:
 def test_scripted_session_waits_until_released() -> None:
     """A pause holds the reader exactly there."""
     warehouse = ScriptedWarehouse(Script(batches=[BATCH, BATCH], pauses={"batch:1"}))
-    session = warehouse.open(TAG)
-    session.submit(Statement(sql="select 1"))
+    session = warehouse.open()
+    session.submit(Statement(tag=TAG, sql="select 1"))
     rows: list[int] = []
     reader = threading.Thread(target=lambda: rows.extend(batch.num_rows for batch in session.batches(max_rows=10)))
     reader.start()
@@ -208,12 +208,12 @@ def test_scripted_session_fails_and_is_cancelled_at_every_point(point: str) -> N
     """Every point can fail, and every pause ends with a cancellation."""
 
     def play(script: Script, *, cancel: bool) -> None:
-        session = ScriptedWarehouse(script).open(TAG)
+        session = ScriptedWarehouse(script).open()
         if cancel:
             canceller = threading.Thread(target=lambda: (session.wait_for(point), session.cancel()))
             canceller.start()
         try:
-            session.submit(Statement(sql="select 1"))
+            session.submit(Statement(tag=TAG, sql="select 1"))
             assert list(session.batches(max_rows=10))
         finally:
             if cancel:
@@ -227,6 +227,6 @@ def test_scripted_session_fails_and_is_cancelled_at_every_point(point: str) -> N
 
 def test_scripted_warehouse_refuses_what_has_no_script() -> None:
     """A statement nobody wrote a script for fails like a wrong one."""
-    session = ScriptedWarehouse({"select 1": Script(batches=[BATCH])}).open(TAG)
+    session = ScriptedWarehouse({"select 1": Script(batches=[BATCH])}).open()
     with pytest.raises(WarehouseQueryError):
-        session.submit(Statement(sql="select 2"))
+        session.submit(Statement(tag=TAG, sql="select 2"))
