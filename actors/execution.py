@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,7 @@ from queryfleet.errors import (
     QueryCancelledError,
     ServiceError,
     StatusStoreError,
+    WarehouseConnectionError,
 )
 from queryfleet.limits import ProjectLimits
 from queryfleet.results.chunking import ChunkBuilder, ChunkLimits
@@ -38,7 +40,7 @@ from queryfleet.status.transitions import QueryStatus
 from queryfleet.warehouse.base import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from concurrent.futures import Executor, Future
 
     from actors.messages import Assignment
@@ -151,12 +153,14 @@ class Execution:
             assignment.attempt,
             commit=self._commit,
             uploads_in_flight=settings.uploads_in_flight,
+            patience_seconds=settings.store_wait_seconds,
         )
         self._columns: list[Column] = []
         self.connected = False  # the warehouse let us in
         self._session: WarehouseSession | None = None
         self._session_lock = threading.Lock()  # guards `_session` and `_stopped` together
         self._stopped = False  # someone wants this attempt to end: a person, or a newer attempt
+        self._halt = threading.Event()  # set with `_stopped`; wakes the work thread
         self._fenced = False
         self._described: Future[None] | None = None  # the columns are on their way to the database
         self._pulled = asyncio.Event()  # the last batch is here
@@ -206,6 +210,7 @@ class Execution:
         """Make the attempt end soon: the warehouse is told to stop. Idempotent."""
         with self._session_lock:
             self._stopped = True
+            self._halt.set()
             session = self._session
         if session is not None:
             await asyncio.to_thread(session.cancel)
@@ -223,7 +228,7 @@ class Execution:
         try:
             self._adopt(session)
             self._deadlines.enter("connect")
-            session.connect()
+            self._connect(session)
             self.connected = True
             self._deadlines.enter("execute")
             self._store_batches(session, self._begin(session, statement))
@@ -234,6 +239,29 @@ class Execution:
             with self._session_lock:
                 self._session = None
         return session
+
+    def _connect(self, session: WarehouseSession) -> None:
+        """Log in; again when that failed for a passing reason, because a warehouse may just be restarting."""
+        for pause_seconds in self._login_pauses():
+            try:
+                session.connect()
+            except WarehouseConnectionError as error:
+                if not error.details.get("transient"):
+                    raise
+                self._log.warning("query.login_retried", reason=error.message)
+                self._halt.wait(pause_seconds)
+                self._check_stopped()
+            else:
+                return
+        session.connect()
+
+    def _login_pauses(self) -> Iterator[float]:
+        if self.assignment.attempt == 1:
+            yield from _LOGIN_PAUSES
+            return
+        deadline = time.monotonic() + _LOGIN_SHARE * self._limits.connect_seconds
+        while time.monotonic() < deadline:
+            yield _LOGIN_PAUSE_SECONDS
 
     def _begin(self, session: WarehouseSession, statement: Statement) -> Encoder:
         """Submit the statement and wait for its columns; what the database is told travels meanwhile."""
@@ -410,7 +438,38 @@ class Execution:
             return await self._end_failed(self._timeout)
         refused = isinstance(error, AttemptFencedError | QueryCancelledError)
         # A driver may report its own cancel in words we do not know; being stopped is then the reason.
-        return await (self._end_refused() if refused or self._stopped else self._end_failed(error))
+        if refused or self._stopped:
+            return await self._end_refused()
+        if isinstance(error, WarehouseConnectionError) and self._may_repeat(error):
+            return await self._end_lost(error)
+        return await self._end_failed(error)
+
+    def _may_repeat(self, error: WarehouseConnectionError) -> bool:
+        """Whether another attempt may do better: the warehouse was there, and may be again."""
+        query = self.assignment
+        writes = bool(query.project.get("allow_writes"))  # what was sent may have been carried out
+        passing = bool(error.details.get("transient"))
+        return self.connected and passing and not writes and query.attempt < self._settings.attempts_max
+
+    async def _end_lost(self, error: WarehouseConnectionError) -> Outcome:
+        """Put the query back into the queue, for an attempt under a prefix of its own."""
+        query = self.assignment
+        await self._clean_up()
+        await asyncio.sleep(_LOST_PAUSE_SECONDS * 2 ** (query.attempt - 1))
+        try:
+            status = await self._insist(
+                lambda: self._statuses.lose(
+                    query.query_uuid, query.attempt, attempts_max=self._settings.attempts_max, reason=error.message
+                )
+            )
+            await self._statuses.forget_chunks(query.query_uuid, query.attempt)
+        except StatusStoreError as unknown:
+            self._log.warning("query.loss_not_recorded", reason=unknown.message)
+            return Outcome.FENCED
+        self._log.warning("query.warehouse_lost", reason=error.message, status=status)
+        if status is QueryStatus.PENDING:
+            return Outcome.LOST
+        return Outcome.CANCELLED if status is QueryStatus.CANCELLED else Outcome.FENCED
 
     async def _end_refused(self) -> Outcome:
         """End an attempt that was stopped from outside: by a cancel, or because another one has the query."""

@@ -21,6 +21,7 @@ class Outcome(StrEnum):
     READY = "ready"  # everything is durable and published
     ERROR = "error"  # the query ended in error
     CANCELLED = "cancelled"  # by a person
+    LOST = "lost"  # the warehouse went away in the middle; the query is back in the queue
     FENCED = "fenced"  # another attempt has the query, or it ended without us; nothing was published
 
 

@@ -8,8 +8,7 @@ starts the actors, each only if needed; so nobody has to run `queryfleet up` on 
 arguments have changed, the actors of the new generation take over from the old (see `actors.status_actor`).
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: Serve looks at the class of the builder's argument.
 import os
 from pathlib import Path
 from typing import Any

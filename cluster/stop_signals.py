@@ -38,16 +38,18 @@ class StopSignals:
         """
         self._breaks = True
         try:
-            if self.asked.is_set():
-                raise StartInterrupted
+            self._raise_if_asked()
             yield
         except Exception:
             # A library in whose midst it was raised may have made another error of it.
-            if self.asked.is_set():
-                raise StartInterrupted from None
+            self._raise_if_asked()
             raise
         finally:
             self._breaks = False
+
+    def _raise_if_asked(self) -> None:
+        if self.asked.is_set():
+            raise StartInterrupted from None
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         first = not self.asked.is_set()

@@ -12,7 +12,9 @@
     │  ├─ ConflictError
     │  ├─ PayloadTooLargeError
     │  ├─ TooManyRequestsError
-    │  └─ NotSupportedError
+    │  ├─ NotSupportedError
+    │  ├─ CompileError
+    │  └─ FieldReferenceError
     ├─ WarehouseError
     │  ├─ WarehouseConnectionError
     │  ├─ WarehouseQueryError
@@ -45,8 +47,10 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 __all__ = [
     "AttemptFencedError",
     "AuthorizationError",
+    "CompileError",
     "ConfigurationError",
     "ConflictError",
+    "FieldReferenceError",
     "ForbiddenError",
     "IllegalTransitionError",
     "InternalError",
@@ -194,6 +198,20 @@ class NotSupportedError(RequestError):
     code = "not_supported"
     wire_name = "NotImplemented"
     status = 501
+
+
+class CompileError(RequestError):
+    """A model, or a question about it, cannot be turned into SQL."""
+
+    code = "compile_error"
+    wire_name = "CompileError"
+
+
+class FieldReferenceError(RequestError):
+    """A name that no field has; the message has the nearest right one."""
+
+    code = "field_reference_error"
+    wire_name = "FieldReferenceError"
 
 
 class WarehouseError(ServiceError):

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         default=False, description="A `file://` store is a mount that every node of the cluster shares."
     )
 
+    store_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=60.0, description="How long a running query waits for a result store that is away; then it fails."
+    )
+
     host: str = Field(default="127.0.0.1", description="Address the HTTP service listens on.")
     replicas: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Processes that answer HTTP.")
     page_size_default: Annotated[int, Field(ge=1)] = Field(default=500, description="Rows of a page when not asked.")

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.statuses",
     "tests.fixtures.warehouses",
+    "tests.fixtures.executions",
     "tests.fixtures.http_app",  # uses fixtures of the others, so it comes after them
 ]
 

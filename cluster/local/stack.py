@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from cluster.environment import RAY_ENVIRONMENT
 from cluster.local.postgres import PostgresServer
 from cluster.local.ray_head import RayHead
 from cluster.local.s3 import S3Server
@@ -75,7 +76,10 @@ class LocalStack:
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
         given = os.environ.get("RAY_ADDRESS")
-        if not given:
+        if given:
+            # Serve reads some of it in the process that starts it.
+            os.environ.update(RAY_ENVIRONMENT | dict(os.environ))
+        else:
             self._head = self._launch_ray()
         settings = self._with_store(self._with_database(self._settings))
         if self._head is None:

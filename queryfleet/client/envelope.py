@@ -24,6 +24,8 @@ _CLASSES: Final[tuple[type[ServiceError], ...]] = (
     errors.PayloadTooLargeError,
     errors.TooManyRequestsError,
     errors.NotSupportedError,
+    errors.CompileError,
+    errors.FieldReferenceError,
     errors.WarehouseConnectionError,
     errors.WarehouseQueryError,
     errors.WarehouseTimeoutError,

@@ -80,7 +80,9 @@ class Place:
     def timed_out(self, action: str, seconds: float) -> StorageError:
         """Return the error for an operation that used up its time."""
         return StorageError(
-            f"Could not {action} in {self}: no complete answer within {seconds:g} s", bucket=self.bucket
+            f"Could not {action} in {self}: no complete answer within {seconds:g} s",
+            bucket=self.bucket,
+            transient=True,
         )
 
 

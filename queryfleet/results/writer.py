@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from queryfleet.errors import InternalError
+from queryfleet.errors import InternalError, StorageError
 from queryfleet.results.chunking import manifest_key
 from queryfleet.results.manifest import manifest_document
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
 
 __all__ = ["FinishedResult", "ResultWriter"]
+
+_PAUSE_SECONDS = 0.5  # before a store that is away is tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class ResultWriter:
         attempt: Names the objects.
         commit: Publishes one reference; called in order, after the object is durable. What it raises ends the writer.
         uploads_in_flight: Most chunks being uploaded at once.
+        patience_seconds: How long to go on trying when the store is away, from the first failure of an object on.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class ResultWriter:
         *,
         commit: Callable[[ChunkRef], Awaitable[None]],
         uploads_in_flight: int,
+        patience_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self._query_uuid = query_uuid
         self._attempt = attempt
         self._commit = commit
+        self._patience_seconds = patience_seconds
         self._room = asyncio.Semaphore(uploads_in_flight)
         self._uploads: set[asyncio.Task[None]] = set()
         self._refs: dict[int, ChunkRef] = {}
@@ -86,13 +91,28 @@ class ResultWriter:
 
     async def _upload(self, chunk: SealedChunk) -> None:
         try:
-            await self._store.put(chunk.ref.key, chunk.data)
+            await self._store_object(chunk.ref.key, chunk.data)
             self._durable.add(chunk.ref.index)
             await self._commit_durable()
         except Exception as error:  # noqa: BLE001 - kept, and raised by the next `put` or by `finish`
             self._failure = self._failure or error
         finally:
             self._room.release()
+
+    async def _store_object(self, key: str, data: bytes) -> None:
+        """Write one object. While the store is away for a passing reason, the warehouse waits instead of failing."""
+        clock = asyncio.get_running_loop().time
+        deadline: float | None = None
+        while True:
+            try:
+                return await self._store.put(key, data)
+            except StorageError as error:
+                if not error.details.get("transient"):
+                    raise
+                deadline = clock() + self._patience_seconds if deadline is None else deadline
+                if clock() + _PAUSE_SECONDS > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit_durable(self) -> None:
         async with self._committing:
@@ -119,7 +139,7 @@ class ResultWriter:
         objects = {key: json.dumps(document, separators=(",", ":")).encode()}
         if last is not None:
             objects[last.ref.key] = last.data
-        await asyncio.gather(*(self._start(self._store.put(key, data)) for key, data in objects.items()))
+        await asyncio.gather(*(self._start(self._store_object(key, data)) for key, data in objects.items()))
         return FinishedResult(
             uncommitted=(last.ref,) if last is not None else (),
             row_count=sum(ref.row_count for ref in refs),

@@ -6,7 +6,7 @@ Connections come from a small pool that opens on first use. What a caller sees o
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 __all__ = ["PostgresStatusStore", "load_statements"]
 
 _ACCEPT_TRIES = 5  # a query to wait for may end between two looks
+_LEADER_TRIES = 5  # another query may become the one to wait for between a look and a write
+_SETTLE = ("settle_followers", "promote_follower")  # what those who wait for an ended query get
 _QUEUE_FULL_SECONDS = 5
 
 
@@ -314,9 +316,23 @@ class PostgresStatusStore:
                 if row is None or row["attempt"] != attempt or row["status"] != QueryStatus.READY:
                     raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
 
+    async def _end(self, name: str, /, **values: object) -> Row | None:
+        """Run one statement that may end a query, and deal with those who wait for that one: both or neither."""
+        for _ in range(_LEADER_TRIES):
+            # An equal query may be accepted, as the one that others join, between the look of the last statement and
+            # its write. Then nothing has happened, and the next look sees that query.
+            with suppress(psycopg.errors.UniqueViolation):
+                async with self._connection() as connection, connection.transaction():
+                    async with connection.pipeline():
+                        cursor = await connection.execute(self._statements[name], values)
+                        for settle in _SETTLE:
+                            await connection.execute(self._statements[settle], {"query_uuid": values["query_uuid"]})
+                    return await cursor.fetchone()
+        return await self._row(name, **values)  # those who wait are left to `settle`
+
     async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:
         """End a query in `error`; False when it was not this attempt's to end."""
-        row = await self._row(
+        row = await self._end(
             "fail",
             query_uuid=query_uuid,
             attempt=attempt,
@@ -325,21 +341,16 @@ class PostgresStatusStore:
             error_status=failure.status,
             error_details=Jsonb(failure.details),
         )
-        await self._rows("settle_followers", query_uuid=query_uuid)
         return row is not None
 
     async def request_cancel(self, query_uuid: str) -> QueryRecord | None:
         """Ask for a cancel and return the query as it is then; None when it had ended before."""
-        row = await self._row("request_cancel", query_uuid=query_uuid)
-        if row is not None and row["status"] == QueryStatus.CANCELLED:
-            await self._rows("promote_follower", query_uuid=query_uuid)
+        row = await self._end("request_cancel", query_uuid=query_uuid)
         return record_of(row) if row else None
 
     async def confirm_cancel(self, query_uuid: str, attempt: int, *, warning: str | None = None) -> bool:
         """End a query as cancelled; False when it was not this attempt's to end."""
-        row = await self._row("confirm_cancel", query_uuid=query_uuid, attempt=attempt, warning=warning)
-        await self._rows("promote_follower", query_uuid=query_uuid)
-        return row is not None
+        return await self._end("confirm_cancel", query_uuid=query_uuid, attempt=attempt, warning=warning) is not None
 
     async def forget_chunks(self, query_uuid: str, attempt: int) -> None:
         """Drop chunk references whose objects were deleted."""
@@ -355,7 +366,7 @@ class PostgresStatusStore:
 
     async def lose(self, query_uuid: str, attempt: int, *, attempts_max: int, reason: str) -> QueryStatus | None:
         """Take a query from a lost attempt; returns what it is now, None when the attempt was not current."""
-        row = await self._row(
+        row = await self._end(
             "lose",
             query_uuid=query_uuid,
             attempt=attempt,
@@ -363,17 +374,13 @@ class PostgresStatusStore:
             error_name="UnexpectedServerError",
             error_message=f"The query was started {attempt} times and lost each time: {reason}",
         )
-        status = QueryStatus(row["status"]) if row else None
-        if status is QueryStatus.ERROR:
-            await self._rows("settle_followers", query_uuid=query_uuid)
-        elif status is QueryStatus.CANCELLED:
-            await self._rows("promote_follower", query_uuid=query_uuid)
-        return status
+        return QueryStatus(row["status"]) if row else None
 
     async def settle(self) -> None:
-        """Deal with queries whose leader has ended without them: a repair for what a crash left between two steps."""
-        await self._rows("settle_followers", query_uuid=None)
-        await self._rows("promote_follower", query_uuid=None)
+        """Deal with queries whose leader has ended without them: a repair, since every end deals with them itself."""
+        with suppress(psycopg.errors.UniqueViolation):  # see `_end`; the next repair does it
+            for name in _SETTLE:
+                await self._rows(name, query_uuid=None)
 
     async def queue_overdue(self, *, queue_seconds: float) -> list[OverdueQuery]:
         """Return `query_uuid` and `seconds` of queries that waited longer than their project allows."""

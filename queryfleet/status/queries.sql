@@ -256,7 +256,8 @@ from query where status = 'running' and cancel_requested_at is not null;
 update query set
   status = case when cancel_requested_at is not null then 'cancelled'
                 when attempt >= %(attempts_max)s then 'error' else 'pending' end,
-  phase = 'queued', actor_name = null, lease_until = null,
+  phase = case when cancel_requested_at is null and attempt < %(attempts_max)s then 'queued' else phase end,
+  actor_name = null, lease_until = null, row_count = 0, byte_count = 0, chunk_count = 0,
   ended_at = case when cancel_requested_at is not null or attempt >= %(attempts_max)s then clock_timestamp() end,
   error_name = case when cancel_requested_at is null and attempt >= %(attempts_max)s then %(error_name)s end,
   error_message = case when cancel_requested_at is null and attempt >= %(attempts_max)s then %(error_message)s end,

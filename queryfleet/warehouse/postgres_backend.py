@@ -33,6 +33,15 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
+# A server before version 14, and one on Windows, cannot look whether its client is still there while it computes.
+_NOTICE_LOSS = """
+case when current_setting('client_connection_check_interval', true) is not null and version() ~* 'linux|darwin|bsd'
+     then set_config('client_connection_check_interval', '1000', false) end
+""".strip()
+_END_EARLIER = """
+(select count(pg_terminate_backend(pid)) from pg_stat_activity
+ where application_name = {name} and usename = current_user and pid <> pg_backend_pid())
+"""
 _IDLE_NAME = "queryfleet idle"  # of a session before it has a query
 
 
@@ -110,9 +119,9 @@ class Target:
 
         calls = [sql.SQL("set_config({}, {}, false)").format(k, v) for k, v in self._settings.items()]
         statement = sql.SQL(
-            "select pid, to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), {} "
+            "select pid, to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), {}, {} "
             "from pg_stat_activity where pid = pg_backend_pid()"
-        ).format(sql.SQL(", ").join(calls))
+        ).format(sql.SQL(", ").join(calls), sql.SQL(_NOTICE_LOSS))
         row = run_plainly(connection, statement.as_string(None)).to_pylist()[0]
         pid, started_at = list(row.values())[:2]
         return Backend(pid=pid, started_at=started_at)
@@ -150,7 +159,10 @@ class Target:
 
 
 def introduction(statement: Statement) -> str:
-    """Return the SQL that names a session after its query and lets it write if the query may."""
+    """Return the SQL that names a session after its query and lets it write if the query may.
+
+    That of a repeated attempt also ends what earlier ones have left: an actor that was killed or cut off cannot.
+    """
     from psycopg import sql
 
     # The server keeps 63 bytes of a name.
@@ -159,6 +171,8 @@ def introduction(statement: Statement) -> str:
     if statement.allow_writes:
         settings["default_transaction_read_only"] = "off"
     calls = [sql.SQL("set_config({}, {}, false)").format(key, value) for key, value in settings.items()]
+    if statement.tag.attempt > 1:
+        calls.insert(0, sql.SQL(_END_EARLIER).format(name=name))
     return sql.SQL("select {}").format(sql.SQL(", ").join(calls)).as_string(None)
 
 

@@ -29,6 +29,10 @@ _LOST = re.compile(
     r"|could not (?:receive|send) data|PQgetCopyData\(\) failed|terminating connection"
     r"|SSL connection has been closed|Connection (?:reset|refused|timed out)|[Bb]roken pipe",
 )
+# What a server says that is about to be there again, and the system when it is about to start.
+_PASSING = re.compile(
+    r"Connection refused|timeout expired|starting up|shutting down|recovery mode|not yet accepting connections|too many"
+)
 _ARRAY_BOUNDS = "Array value with lower bound"
 _TEXT_ERROR = re.compile(r"ERROR:\s+(.*?)\s*(?:\n|$)")
 _ADVICE = (
@@ -54,6 +58,8 @@ class _Diagnosis:
 def connection_error(text: str, *, target: str, secrets: Iterable[str]) -> WarehouseConnectionError:
     """Explain why the server could not be reached, or was lost, and what to do.
 
+    Its details say with `transient` whether time alone may mend it: a wrong password is not.
+
     Args:
         text: What the driver said.
         target: Host, port and database, for the reader.
@@ -63,7 +69,8 @@ def connection_error(text: str, *, target: str, secrets: Iterable[str]) -> Wareh
     said = re.sub(r"^(?:IO: )?(?:\[libpq\] )?(?:Failed to connect: )?", "", said)
     advice = next((advice for sign, advice in _ADVICE if sign in said), "")
     message = f"PostgreSQL at {target} cannot be used: {said} {advice}".rstrip()
-    return WarehouseConnectionError(message, cause=said)
+    transient = bool(_LOST.search(said) or _PASSING.search(said))
+    return WarehouseConnectionError(message, transient=transient, cause=said)
 
 
 def query_error(

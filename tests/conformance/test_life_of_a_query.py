@@ -28,7 +28,7 @@ from queryfleet.errors import AttemptFencedError, ServiceError
 from queryfleet.model import ChunkRef, Column, ColumnType
 from queryfleet.status.admission import ProjectShare, claim_order
 from queryfleet.status.memory import MemoryStatusStore
-from queryfleet.status.postgres import PostgresStatusStore
+from queryfleet.status.postgres import PostgresStatusStore, load_statements
 from queryfleet.status.record import Failure, NewQuery
 from queryfleet.status.rows import Row, chunk_of, life_of
 from queryfleet.status.transitions import PHASES, TERMINAL, Event, QueryStatus
@@ -101,11 +101,16 @@ class MemoryRig:
 
 
 class ForgetfulPostgres(PostgresStatusStore):
-    forgets = False
+    @property
+    def forgets(self):
+        return not self._statements["settle_followers"].startswith(b"--")
 
-    async def _settle(self, connection, query_uuid):
-        if query_uuid is None or not self.forgets:
-            await super()._settle(connection, query_uuid)
+    @forgets.setter
+    def forgets(self, value):
+        idle = b"select from query where query_uuid = %(query_uuid)s"
+        self._statements = load_statements()
+        if value:
+            self._statements |= {"settle_followers": idle, "promote_follower": idle}
 
 
 class PostgresRig(MemoryRig):

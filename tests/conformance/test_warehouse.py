@@ -151,6 +151,40 @@ def test_two_sessions_at_once_do_not_disturb_each_other(engine: Engine) -> None:
     assert all(left.equals(right) for left, right in pairs)
 
 
+# Connecting ahead
+
+
+def test_submit_to_a_session_connected_ahead_runs_it(engine: Engine) -> None:
+    """It makes no difference to a statement when, and by which thread, its session was connected."""
+    with engine.warehouse.open() as session:
+        ahead = threading.Thread(target=session.connect)
+        ahead.start()
+        session.connect()
+        ahead.join(10)
+        session.submit(Statement(tag=TAG, sql=engine.numbers(10)))
+        assert sum(batch.num_rows for batch in session.batches(max_rows=100)) == 10
+
+
+def test_close_of_a_session_connected_ahead_leaves_nothing(engine: Engine) -> None:
+    """A session nobody needed is gone when it is closed, and takes no statement any more."""
+    session = engine.warehouse.open()
+    session.connect()
+    session.close()
+    assert wait_until(lambda: engine.sessions_left() == 0, seconds=GONE_SECONDS)
+    with pytest.raises(WarehouseError, match="closed"):
+        session.submit(Statement(tag=TAG, sql=engine.numbers(1)))
+
+
+def test_cancel_of_a_session_connected_ahead_makes_submit_raise(engine: Engine) -> None:
+    """A query cancelled while it takes a session over does not run."""
+    with engine.warehouse.open() as session:
+        session.connect()
+        session.cancel()
+        with pytest.raises(QueryCancelledError):
+            session.submit(Statement(tag=TAG, sql=engine.numbers(1)))
+    assert wait_until(lambda: engine.sessions_left() == 0, seconds=GONE_SECONDS)
+
+
 # Names and text
 
 

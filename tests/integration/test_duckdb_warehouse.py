@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from tests.fixtures.warehouses import TAG
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queryfleet.warehouse.duckdb import DuckDBSession
     from tests.fixtures.warehouses import DuckDBEngine
 
 
@@ -170,6 +172,83 @@ def test_error_says_the_place(duckdb_file: DuckDBEngine, sql: str, line: int, po
         values(duckdb_file.warehouse, sql)
     assert (line, position) == (caught.value.details["lineNumber"], caught.value.details["position"])
     assert "LINE" not in caught.value.message
+
+
+# A session that was connected before its query came
+
+
+def table_of(path: Path, value: int) -> Path:
+    """Make a database whose table `t` has one value."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select ?::integer as n", [value])
+    return path
+
+
+def first_value(session: DuckDBSession) -> object:
+    """Return the value of `t`, as the session sees it."""
+    session.submit(Statement(tag=TAG, sql="select n from t"))
+    return next(session.batches(max_rows=1)).column(0)[0].as_py()
+
+
+def test_submit_after_the_file_was_replaced_reads_the_new_one(tmp_path: Path) -> None:
+    """A file put in the place of the one that is open is what the query sees."""
+    path = table_of(tmp_path / "a.duckdb", 1)
+    with DuckDBWarehouse(path=str(path)).open() as session:
+        session.connect()
+        table_of(tmp_path / "b.duckdb", 2).replace(path)
+        assert first_value(session) == 2
+
+
+def test_submit_after_the_file_was_touched_opens_it_again(tmp_path: Path) -> None:
+    """A file of another time, or size, is not trusted to be the one that is open."""
+    path = table_of(tmp_path / "a.duckdb", 1)
+    with DuckDBWarehouse(path=str(path)).open() as session:
+        session.connect()
+        before = session._connection
+        os.utime(path, ns=(1, 1))
+        assert first_value(session) == 1
+        assert session._connection is not before
+
+
+def test_submit_to_an_unchanged_file_keeps_the_connection(tmp_path: Path) -> None:
+    """What was opened ahead is used, for reading and for writing."""
+    path = table_of(tmp_path / "a.duckdb", 1)
+    for read_only in (True, False):
+        with DuckDBWarehouse(path=str(path), read_only=read_only).open() as session:
+            session.connect()
+            before = session._connection
+            assert first_value(session) == 1
+            assert session._connection is before
+
+
+def test_submit_after_the_file_was_removed_names_it(tmp_path: Path) -> None:
+    """A database that is gone is an error, though a session still has it open."""
+    path = table_of(tmp_path / "a.duckdb", 1)
+    with DuckDBWarehouse(path=str(path)).open() as session:
+        session.connect()
+        path.unlink()
+        with pytest.raises(WarehouseConnectionError, match=r"no DuckDB database at .*a\.duckdb"):
+            session.submit(Statement(tag=TAG, sql="select n from t"))
+
+
+def test_submit_after_a_writer_put_a_new_file_may_be_tried_again(tmp_path: Path) -> None:
+    """A new file that is still being written to is reported as it is without a session."""
+    path = table_of(tmp_path / "a.duckdb", 1)
+    table_of(tmp_path / "b.duckdb", 2).rename(tmp_path / "new")
+    code = f"import duckdb; c = duckdb.connect({str(tmp_path / 'new')!r}); print('open', flush=True); input()"
+    with (
+        DuckDBWarehouse(path=str(path)).open() as session,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as writer,
+    ):
+        session.connect()
+        assert writer.stdout.readline() == "open\n"
+        (tmp_path / "new").replace(path)
+        with pytest.raises(WarehouseConnectionError, match="in use by a process that writes") as caught:
+            session.submit(Statement(tag=TAG, sql="select n from t"))
+        assert caught.value.retryable
+        writer.communicate("\n")
 
 
 def test_open_in_another_mode_after_an_unread_result_works(duckdb_file: DuckDBEngine) -> None:

@@ -7,206 +7,42 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import duckdb
-import psycopg
-import pyarrow as pa
 import pytest
-from psycopg import sql
 from structlog.testing import capture_logs
 
-from actors.execution import Execution
-from actors.messages import Assignment, Outcome
+from actors.messages import Outcome
 from queryfleet.errors import (
-    StatusStoreError,
-    StorageError,
     WarehouseConnectionError,
     WarehouseQueryError,
 )
 from queryfleet.results.chunking import manifest_key, result_prefix
-from queryfleet.results.encoder import Encoder
 from queryfleet.results.page import render_rows, schema_from_bytes
 from queryfleet.results.reader import read_lines
 from queryfleet.results.store_local import LocalStore
 from queryfleet.results.store_memory import MemoryStore
 from queryfleet.settings import Settings
-from queryfleet.status.postgres import PostgresStatusStore
 from queryfleet.status.transitions import QueryStatus
 from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
 from queryfleet.warehouse.duckdb import DuckDBWarehouse
+from tests.fixtures.executions import (
+    BATCHES,
+    PATIENCE_SECONDS,
+    POINTS,
+    GatedStore,
+    assert_nothing_left,
+    batch,
+    chunks_of,
+    ended,
+    keys_of,
+    lines_of,
+    reached,
+    until,
+)
 from tests.fixtures.statuses import new_query
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
-
-PATIENCE_SECONDS = 20.0
-SMALL_CHUNKS = {"chunk_bytes": 64 * 1024, "chunk_bytes_first": 1024, "batch_rows": 100}
-POINTS = ["connect", "submit", "schema", "batch:0", "batch:1", "end"]
-
-
-def batch(first, count=100):
-    """Return rows numbered from `first` on; a hundred of them fill the first small chunk."""
-    numbers = range(first, first + count)
-    return pa.record_batch(
-        {"n": pa.array(numbers, pa.int64()), "t": pa.array([f"row {number:030d}" for number in numbers])}
-    )
-
-
-BATCHES = [batch(0), batch(100), batch(200)]
-
-
-def lines_of(batches):
-    """Return what should be stored of these batches."""
-    encoder = Encoder(batches[0].schema)
-    return b"".join(bytes(encoder.encode(one).data) for one in batches)
-
-
-class GatedStore(MemoryStore):
-    """A store whose puts of some keys wait until the test opens the gate."""
-
-    def __init__(self, ending):
-        super().__init__()
-        self._ending = ending
-        self.waiting, self.gate = asyncio.Event(), asyncio.Event()
-
-    async def put(self, key, data):
-        if key.endswith(self._ending):
-            self.waiting.set()
-            await self.gate.wait()
-        await super().put(key, data)
-
-
-class BrokenStore(MemoryStore):
-    """A store that takes the first few objects and nothing after that; it may not delete either."""
-
-    def __init__(self, good_puts, *, deletes=True):
-        super().__init__()
-        self._good_puts = good_puts
-        self._deletes = deletes
-
-    async def put(self, key, data):
-        self._good_puts -= 1
-        if self._good_puts < 0:
-            raise StorageError("The store is away.")
-        await super().put(key, data)
-
-    async def delete(self, keys):
-        if not self._deletes:
-            raise StorageError("The store is away.")
-        await super().delete(keys)
-
-
-class ForgetfulStatuses(PostgresStatusStore):
-    """A status store whose answer to the final write is lost, though the write was carried out."""
-
-    finishes = 0
-
-    async def finish(self, *args, **kwargs):
-        await super().finish(*args, **kwargs)
-        self.finishes += 1
-        if self.finishes == 1:
-            await self.after_finish()
-            raise StatusStoreError("The database connection failed; try again shortly.")
-
-    async def after_finish(self):
-        """Do what happens between the write and the news that its answer was lost."""
-
-
-@pytest.fixture
-def work_thread():
-    """The one thread that blocks."""
-    with ThreadPoolExecutor(1, thread_name_prefix="work") as executor:
-        yield executor
-
-
-@pytest.fixture
-def attempt_at(statuses, work_thread):
-    """Return a function that claims a new query, or a given one again, and prepares its execution."""
-
-    async def prepare(warehouse, store, *, query=None, row_limit=None, sql="select 1", known=statuses, **settings):
-        query = query or new_query(sql=sql, row_limit=row_limit)
-        if await statuses.load(query.query_uuid) is None:
-            await statuses.accept(query)
-        record = await statuses.claim(query.query_uuid, "query-a", lease_seconds=30)
-        assert record is not None
-        assignment = Assignment(
-            query_uuid=record.query_uuid,
-            attempt=record.attempt,
-            project_uuid=record.project_uuid,
-            user_uuid=record.user_uuid,
-            context=record.context,
-            sql=sql,
-            row_limit=row_limit,
-            project={"name": "Shop"},
-        )
-        return Execution(
-            assignment,
-            statuses=known,
-            store=store,
-            open_session=lambda: warehouse.open(),  # noqa: PLW0108 - some tests have no warehouse
-            executor=work_thread,
-            settings=Settings(**(SMALL_CHUNKS | settings)),
-        )
-
-    return prepare
-
-
-async def until(condition):
-    """Wait for a condition, which may be a coroutine function."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            value = condition()
-            if asyncio.iscoroutine(value):
-                value = await value
-            if value:
-                return value
-            await asyncio.sleep(0.005)
-
-
-async def reached(warehouse, point):
-    """Wait until the warehouse's newest session has reached a point, and return the session."""
-    await until(lambda: bool(warehouse.sessions))
-    session = warehouse.sessions[-1]
-    await asyncio.to_thread(session.wait_for, point)
-    return session
-
-
-async def ended(running):
-    """Return how a started execution ended."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        return await running
-
-
-async def keys_of(store):
-    """Return the keys of every object, sorted."""
-    return sorted([info.key async for info in store.list("")])
-
-
-async def chunks_of(statuses, execution, attempt=None):
-    """Return every committed chunk of one attempt."""
-    assignment = execution.assignment
-    return await statuses.chunks(assignment.query_uuid, attempt or assignment.attempt, first_row=0, end_row=2**40)
-
-
-async def assert_nothing_left(statuses, store, execution):
-    """Check that neither objects nor references of the attempt are left."""
-    assert await keys_of(store) == []
-    assert await chunks_of(statuses, execution) == ()
-
-
-@contextmanager
-def database_away(server_url, database_url):
-    """Cut every connection to the database and refuse new ones, until the end of the block."""
-    name = urlsplit(database_url).path[1:]
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        allow = sql.SQL("alter database {} with allow_connections {}")
-        admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
-        try:
-            yield
-        finally:
-            admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 async def test_run_stores_every_row_and_ends_ready(statuses, attempt_at):
@@ -425,129 +261,6 @@ async def test_old_attempt_that_only_waits_is_stopped_by_its_lease(statuses, att
     assert await ended(running) is Outcome.FENCED
     assert session.cancelled
     assert (await statuses.load(execution.assignment.query_uuid)).status is QueryStatus.PENDING
-
-
-async def test_store_away_for_a_while_only_delays_the_result(statuses, attempt_at):
-    """While the store does not take chunks the warehouse waits, and afterwards every row is there."""
-    store = GatedStore(".jsonl")
-    batches = [batch(100 * number) for number in range(40)]
-    warehouse = ScriptedWarehouse(Script(batches=batches))
-    execution = await attempt_at(warehouse, store, chunk_bytes=64 * 1024, uploads_in_flight=1)
-    running = asyncio.create_task(execution.run())
-    session = await reached(warehouse, "batch:0")
-    await until(store.waiting.is_set)
-    with pytest.raises(TimeoutError):
-        await asyncio.to_thread(session.wait_for, "end", timeout_seconds=0.3)
-    store.gate.set()
-    assert await ended(running) is Outcome.READY
-    assert await read_lines(store, await chunks_of(statuses, execution), 0, 4000) == lines_of(batches)
-
-
-@pytest.mark.parametrize("good_puts", [0, 1, 2])
-async def test_store_away_for_good_ends_in_error_and_leaves_nothing(statuses, attempt_at, good_puts):
-    """A result that cannot be stored is an error that names the store, whichever object was refused."""
-    store = BrokenStore(good_puts)
-    execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store)
-    assert await execution.run() is Outcome.ERROR
-    failure = (await statuses.load(execution.assignment.query_uuid)).failure
-    assert (failure.name, failure.message, failure.status) == ("S3Error", "The store is away.", 503)
-    await assert_nothing_left(statuses, store, execution)
-
-
-async def test_store_that_does_not_delete_does_not_keep_the_query_from_ending(statuses, attempt_at):
-    """What cannot be removed now is left to be swept; the query ends and its rows cannot be read."""
-    store = BrokenStore(1, deletes=False)
-    execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store)
-    assert await execution.run() is Outcome.ERROR
-    assert await chunks_of(statuses, execution) == ()
-
-
-@pytest.mark.parametrize("point", ["schema", "batch:1", "end"])
-async def test_database_away_for_a_while_only_delays_the_result(
-    statuses, attempt_at, postgres_server, migrated_url, point
-):
-    """Whatever had to be written while the database was away is written when it is back, columns included."""
-    store, warehouse = MemoryStore(), ScriptedWarehouse(Script(batches=BATCHES, pauses={point}))
-    execution = await attempt_at(warehouse, store)
-    with capture_logs() as logs:
-        running = asyncio.create_task(execution.run())
-        session = await reached(warehouse, point)
-        with database_away(postgres_server.url, migrated_url):
-            session.release(point)
-            await until(lambda: [entry for entry in logs if entry["event"] == "query.write_retried"])
-        assert await ended(running) is Outcome.READY
-    record = await statuses.load(execution.assignment.query_uuid)
-    assert (record.status, record.row_count) == (QueryStatus.READY, 300)
-    assert [column.reference for column in record.columns] == ["n", "t"]
-    assert record.arrow_schema is not None
-    assert await read_lines(store, await chunks_of(statuses, execution), 0, 300) == lines_of(BATCHES)
-
-
-async def test_database_away_while_a_query_fails_keeps_the_reason(statuses, attempt_at, postgres_server, migrated_url):
-    """The warehouse's error is recorded when the database is back, not lost."""
-    failure = WarehouseQueryError("division by zero")
-    script = Script(batches=BATCHES, pauses={"batch:1"}, failures={"batch:1": failure})
-    warehouse = ScriptedWarehouse(script)
-    execution = await attempt_at(warehouse, MemoryStore())
-    with capture_logs() as logs:
-        running = asyncio.create_task(execution.run())
-        session = await reached(warehouse, "batch:1")
-        with database_away(postgres_server.url, migrated_url):
-            session.release("batch:1")
-            await until(lambda: [entry for entry in logs if entry["event"] == "query.write_retried"])
-        assert await ended(running) is Outcome.ERROR
-    assert (await statuses.load(execution.assignment.query_uuid)).failure.message == "division by zero"
-
-
-async def test_database_away_while_a_cancel_is_confirmed_never_raises(
-    statuses, attempt_at, postgres_server, migrated_url
-):
-    """An attempt that cannot tell its end returns, and leaves the query to be found by its lease."""
-    warehouse = ScriptedWarehouse(Script(batches=BATCHES, pauses={"batch:1"}))
-    execution = await attempt_at(warehouse, MemoryStore())
-    running = asyncio.create_task(execution.run())
-    await reached(warehouse, "batch:1")
-    await statuses.request_cancel(execution.assignment.query_uuid)
-    with database_away(postgres_server.url, migrated_url):
-        await execution.cancel()
-        assert await ended(running) is Outcome.FENCED
-    await until(lambda: answers(statuses))
-    await statuses.lose(execution.assignment.query_uuid, 1, attempts_max=3, reason="its lease ran out")
-    assert (await statuses.load(execution.assignment.query_uuid)).status is QueryStatus.CANCELLED
-
-
-async def answers(statuses):
-    """Tell whether the database answers again."""
-    try:
-        await statuses.ping()
-    except StatusStoreError:
-        return False
-    return True
-
-
-async def test_final_write_whose_answer_is_lost_counts_once(migrated_url, statuses, attempt_at):
-    """The last write is repeated when nothing came back, and the result is there once."""
-    forgetful = ForgetfulStatuses(migrated_url)
-    await forgetful.open()
-    store = MemoryStore()
-    execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store, known=forgetful)
-    assert await execution.run() is Outcome.READY
-    assert forgetful.finishes == 2
-    await forgetful.close()
-    assert await read_lines(store, await chunks_of(statuses, execution), 0, 300) == lines_of(BATCHES)
-
-
-async def test_final_write_whose_answer_is_lost_while_stopping_keeps_its_rows(migrated_url, statuses, attempt_at):
-    """Rows of a result that was published are never deleted, though its attempt did not learn of it."""
-    store = MemoryStore()
-    forgetful = ForgetfulStatuses(migrated_url)
-    await forgetful.open()
-    execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store, known=forgetful)
-    forgetful.after_finish = execution.cancel
-    assert await execution.run() is Outcome.READY
-    await forgetful.close()
-    assert (await statuses.load(execution.assignment.query_uuid)).status is QueryStatus.READY
-    assert await read_lines(store, await chunks_of(statuses, execution), 0, 300) == lines_of(BATCHES)
 
 
 async def test_slow_source_shows_its_first_rows_within_a_second(statuses, attempt_at):

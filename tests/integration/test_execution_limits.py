@@ -10,14 +10,7 @@ from actors.messages import Outcome
 from queryfleet.results.store_memory import MemoryStore
 from queryfleet.status.transitions import QueryStatus
 from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
-from tests.integration.test_execution import (  # noqa: F401 - two of them are fixtures
-    BATCHES,
-    assert_nothing_left,
-    attempt_at,
-    chunks_of,
-    lines_of,
-    work_thread,
-)
+from tests.fixtures.executions import BATCHES, assert_nothing_left, chunks_of, lines_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -33,7 +26,7 @@ PATIENCE_SECONDS = 20.0
         ("batch:1", "total_seconds_max", "total_seconds"),
     ],
 )
-async def test_deadline_ends_the_query_and_says_which(statuses, attempt_at, point, setting, limit):  # noqa: F811
+async def test_deadline_ends_the_query_and_says_which(statuses, attempt_at, point, setting, limit):
     """A warehouse that hangs is stopped after the limit, the error names it, and nothing is left behind."""
     warehouse, store = ScriptedWarehouse(Script(batches=BATCHES, pauses={point})), MemoryStore()
     execution = await attempt_at(warehouse, store, **{setting: 0.2})
@@ -47,7 +40,7 @@ async def test_deadline_ends_the_query_and_says_which(statuses, attempt_at, poin
 
 
 @pytest.mark.parametrize("rows_max", [1, 99, 100, 250])
-async def test_rows_limit_cuts_the_result_and_says_so(statuses, attempt_at, rows_max):  # noqa: F811
+async def test_rows_limit_cuts_the_result_and_says_so(statuses, attempt_at, rows_max):
     """The first rows are kept, the answer says that there are more, and the manifest's totals are those kept."""
     store = MemoryStore()
     execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store, result_rows_max=rows_max)
@@ -60,7 +53,7 @@ async def test_rows_limit_cuts_the_result_and_says_so(statuses, attempt_at, rows
     assert str(rows_max) in record.warnings[0]
 
 
-async def test_rows_limit_that_is_not_exceeded_leaves_no_trace(statuses, attempt_at):  # noqa: F811
+async def test_rows_limit_that_is_not_exceeded_leaves_no_trace(statuses, attempt_at):
     """A result of exactly the limit is whole, and is not called cut."""
     execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), MemoryStore(), result_rows_max=300)
     assert await execution.run() is Outcome.READY
@@ -68,7 +61,7 @@ async def test_rows_limit_that_is_not_exceeded_leaves_no_trace(statuses, attempt
     assert (record.row_count, record.truncated, record.warnings) == (300, False, ())
 
 
-async def test_bytes_limit_cuts_at_a_whole_line(statuses, attempt_at):  # noqa: F811
+async def test_bytes_limit_cuts_at_a_whole_line(statuses, attempt_at):
     """No stored line is ever half a line."""
     store = MemoryStore()
     execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store, result_bytes_max=5000)

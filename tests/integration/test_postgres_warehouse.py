@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from actors.sessions import SessionKeeper
 from queryfleet.errors import (
     ConfigurationError,
     QueryCancelledError,
@@ -22,13 +23,16 @@ from queryfleet.errors import (
     WarehouseQueryError,
     WarehouseTimeoutError,
 )
+from queryfleet.project import PostgresConfig
 from queryfleet.warehouse.base import Statement
 from queryfleet.warehouse.postgres import PostgresWarehouse
+from queryfleet.warehouse.postgres_backend import run_plainly
 from tests.fixtures.warehouses import TAG, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from queryfleet.warehouse.postgres import PostgresSession
     from tests.fixtures.warehouses import PostgresEngine
 
 pytestmark = pytest.mark.integration
@@ -149,6 +153,111 @@ def test_session_is_named_after_its_query(postgres: PostgresEngine) -> None:
             f"queryfleet {TAG.query_uuid}",
         )
         assert found == 1
+
+
+def test_session_connected_ahead_is_named_when_its_query_comes(postgres: PostgresEngine) -> None:
+    """Until it has a query a session says so; then it is that query's, in the server's list."""
+    named = "select count(*) from pg_stat_activity where application_name = %s"
+    with postgres.warehouse.open() as session:
+        session.connect()
+        assert postgres.ask(named, "queryfleet idle") == 1
+        session.submit(Statement(tag=TAG, sql="select 1"))
+        assert postgres.ask(named, f"queryfleet {TAG.query_uuid}") == 1
+        assert postgres.ask(named, "queryfleet idle") == 0
+
+
+def pid_of(session: PostgresSession) -> int:
+    """Return the server process of a session that is connected."""
+    return session._backend.pid
+
+
+@pytest.mark.parametrize("allow_writes", [False, True])
+def test_submit_to_a_session_that_was_ended_logs_in_again(postgres: PostgresEngine, allow_writes: bool) -> None:
+    """A session lost before its query came is replaced, and the statement runs once, under the new one's id."""
+    with postgres.warehouse.open() as session:
+        session.connect()
+        before = pid_of(session)
+        postgres.ask("select pg_terminate_backend(%s, 5000)", before)
+        sql = postgres.write() if allow_writes else "select 7 as n"
+        query_id = session.submit(Statement(tag=TAG, sql=sql, allow_writes=allow_writes))
+        rows = [row for batch in session.batches(max_rows=10) for row in batch.to_pylist()]
+        assert rows == ([{"Count": 2}] if allow_writes else [{"n": 7}])
+        assert query_id.split("@")[0] == str(pid_of(session)) != str(before)
+    assert postgres.target_rows() == (2 if allow_writes else 0)
+
+
+def test_submit_to_a_session_that_was_idle_too_long_logs_in_again(postgres: PostgresEngine) -> None:
+    """A server that ends idle sessions does not end a query."""
+    with postgres.warehouse.open() as session:
+        session.connect()
+        before = pid_of(session)
+        run_plainly(session._connection, "set idle_session_timeout = 50")
+        gone = "select count(*) from pg_stat_activity where pid = %s"
+        assert wait_until(lambda: postgres.ask(gone, before) == 0)
+        session.submit(Statement(tag=TAG, sql="select 1"))
+        assert pid_of(session) != before
+
+
+def test_submit_when_the_server_is_gone_says_so(postgres: PostgresEngine) -> None:
+    """A new login that fails is reported like the first one."""
+    with silent_server() as port:
+        session = postgres.warehouse.open()
+        session.connect()
+        postgres.ask("select pg_terminate_backend(%s, 5000)", pid_of(session))
+        session._target = PostgresWarehouse(
+            conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2"
+        )._target
+        with pytest.raises(WarehouseConnectionError, match="timeout expired"):
+            session.submit(Statement(tag=TAG, sql="select 1"))
+        session.close()
+
+
+def test_sessions_of_two_queries_are_two(postgres: PostgresEngine) -> None:
+    """What one query leaves in its session, the next one does not find, though it was logged in ahead."""
+    keeper = SessionKeeper(warehouse_of=lambda _: postgres.warehouse, hold_seconds=lambda _: 60.0, pause_seconds=0.0)
+    config = PostgresConfig(url="postgresql://made@up/")
+    pids = []
+    try:
+        for _ in range(3):
+            with keeper.take(config) as session:
+                session.submit(Statement(tag=TAG, sql="select set_config('my.mark', 'left here', false) as v"))
+                list(session.batches(max_rows=1))
+                pids.append(pid_of(session))
+            keeper.prepare()
+            with keeper.take(config) as session:
+                sql = "select coalesce(current_setting('my.mark', true), '') as v"
+                session.submit(Statement(tag=TAG, sql=sql))
+                assert [batch.column(0).to_pylist() for batch in session.batches(max_rows=1)] == [[""]]
+                pids.append(pid_of(session))
+            keeper.prepare()
+    finally:
+        keeper.close()
+    assert len(set(pids)) == len(pids)
+
+
+def test_cancel_while_another_thread_logs_in_ends_both_waits(postgres: PostgresEngine) -> None:
+    """A query that waits for a login made ahead can be cancelled, and the login is given up."""
+    errors: list[ServiceError] = []
+
+    def connect() -> None:
+        try:
+            session.connect()
+        except ServiceError as error:
+            errors.append(error)
+
+    with silent_server() as port:
+        warehouse = PostgresWarehouse(conninfo=f"host=127.0.0.1 port={port} user=u dbname=d connect_timeout=2")
+        with warehouse.open() as session:
+            callers = [threading.Thread(target=connect) for _ in range(2)]
+            for caller in callers:
+                caller.start()
+            assert wait_until(lambda: session._opening is not None)
+            session.cancel()
+            for caller in callers:
+                caller.join(1)
+                assert not caller.is_alive()
+    assert [QueryCancelledError, QueryCancelledError] == [type(error) for error in errors]
+    assert wait_until(lambda: not [t for t in threading.enumerate() if t.name == "postgres-connect"])
 
 
 def test_session_settings_are_the_services_own(postgres: PostgresEngine) -> None:

@@ -74,6 +74,8 @@ _WIRE = {
     "PayloadTooLargeError": ("PayloadTooLargeError", 413, False),
     "TooManyRequestsError": ("TooManyRequestsError", 429, True),
     "NotSupportedError": ("NotImplemented", 501, False),
+    "CompileError": ("CompileError", 400, False),
+    "FieldReferenceError": ("FieldReferenceError", 400, False),
     "WarehouseError": ("WarehouseQueryError", 400, False),
     "WarehouseConnectionError": ("WarehouseConnectionError", 400, True),
     "WarehouseQueryError": ("WarehouseQueryError", 400, False),

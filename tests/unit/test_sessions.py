@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from queryfleet.testing.scripted_warehouse import ScriptedSession
     from queryfleet.warehouse_config import WarehouseConfig
 
-HERE = PostgresConfig(host="h", user="u", password="one", database="d")  # noqa: S106 - made up
-OTHER_HOST = PostgresConfig(host="g", user="u", password="one", database="d")  # noqa: S106
-OTHER_SECRET = PostgresConfig(host="h", user="u", password="two", database="d")  # noqa: S106
+HERE = PostgresConfig(host="h", user="u", password="one", database="d")
+OTHER_HOST = PostgresConfig(host="g", user="u", password="one", database="d")
+OTHER_SECRET = PostgresConfig(host="h", user="u", password="two", database="d")
 ROWS = Script(batches=[pa.record_batch({"n": pa.array([1])})])
 
 
@@ -205,7 +205,7 @@ def test_close_while_connecting_ends_the_login() -> None:
         (DuckDBConfig(path="/d"), 30.0, 30.0),
         (DuckDBConfig(path="/d", read_only=False), None, 0.0),
         (DuckDBConfig(path="/d", read_only=False), 30.0, 0.0),
-        (SnowflakeConfig(account="a", user="u", token="t"), 30.0, 0.0),  # noqa: S106 - made up
+        (SnowflakeConfig(account="a", user="u", token="t"), 30.0, 0.0),
     ],
 )
 def test_hold_seconds_suit_the_warehouse(config: WarehouseConfig, wanted: float | None, expected: float) -> None:

@@ -1,0 +1,56 @@
+"""What a run came to, in figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.chaos.http import Journal
+    from tests.chaos.kills import Kill
+    from tests.chaos.load import Story
+
+
+def report(*, seed: int, seconds: float, stories: Sequence[Story], kills: Sequence[Kill], journal: Journal) -> str:
+    """Return the report of a run as Markdown.
+
+    Args:
+        seed: Of the run.
+        seconds: How long the load lasted.
+        stories: Every question.
+        kills: Every kill, measured.
+        journal: Answers and violations.
+    """
+    accepted = [story for story in stories if story.query_uuid is not None]
+    ends = Counter(story.status for story in accepted)
+    retried = sum(1 for story in accepted if story.attempt > 1)
+    failed = Counter(
+        "no answer" if answer.status is None else str(answer.status) for answer in journal.answers if not answer.is_good
+    )
+    lines = [
+        f"Seed {seed}; {seconds:.0f} s; {len(accepted)} queries: "
+        + ", ".join(f"{count} {status}" for status, count in sorted(ends.items()))
+        + f"; {retried} needed more than one attempt; {len(journal.answers)} requests, not good: "
+        + (", ".join(f"{count} × {status}" for status, count in sorted(failed.items())) or "none"),
+        "",
+        "| killed | times | all queries ended, p50 s | max s | no good answers, p50 s | max s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in dict.fromkeys(kill.kind for kill in kills):
+        alone = [kill for kill in kills if kill.kind == kind and not kill.overlaps]
+        settled = [kill.settled_seconds for kill in alone if kill.settled_seconds is not None]
+        silent = [kill.silent_seconds for kill in alone if kill.silent_seconds is not None]
+        times = sum(1 for kill in kills if kill.kind == kind)
+        lines.append(f"| {kind} | {times} | {_figures(settled)} | {_figures(silent)} |")
+    lines += ["", f"Violations: {len(journal.violations)}", *(f"- {text}" for text in journal.violations)]
+    errors = Counter(story.error.split(":")[0] for story in accepted if story.status == "error")
+    if errors:
+        lines += ["", "Errors: " + ", ".join(f"{count} × {name}" for name, count in errors.items())]
+    return "\n".join(lines)
+
+
+def _figures(values: Sequence[float]) -> str:
+    return f"{median(values):.1f} | {max(values):.1f}" if values else "– | –"
