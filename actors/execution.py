@@ -12,15 +12,14 @@ thread hands each chunk to the loop and waits while too many are on their way; t
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
-import time
-import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from actors.deadlines import Deadlines
+from actors.failure import failure_of
+from actors.login import login_pauses
 from actors.messages import Outcome
 from queryfleet.columns import columns_of
 from queryfleet.errors import (
@@ -35,16 +34,15 @@ from queryfleet.results.chunking import ChunkBuilder, ChunkLimits
 from queryfleet.results.limit import ResultLimit
 from queryfleet.results.reader import delete_attempt
 from queryfleet.results.writer import ResultWriter
-from queryfleet.status.record import Failure
 from queryfleet.status.transitions import QueryStatus
 from queryfleet.warehouse.base import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import Executor, Future
 
     from actors.messages import Assignment
-    from queryfleet.errors import JsonValue, WarehouseTimeoutError
+    from queryfleet.errors import WarehouseTimeoutError
     from queryfleet.model import ChunkRef, Column
     from queryfleet.results.encoder import Encoder
     from queryfleet.results.store import ObjectStore
@@ -53,52 +51,16 @@ if TYPE_CHECKING:
     from queryfleet.status.store import StatusStore
     from queryfleet.warehouse.base import WarehouseSession
 
-__all__ = ["Execution", "failure_of"]
+__all__ = ["Execution"]
 
 T = TypeVar("T")
 
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CLEAN_UP_SECONDS = 5.0
 _CLOSE_SECONDS = 0.5  # that a session may stay open while the last rows are stored
+_LOST_PAUSE_SECONDS = 0.5  # before a second attempt; doubles
 
 log = structlog.get_logger()
-
-
-def failure_of(error: Exception) -> Failure:
-    """Describe an error the way a client will read it; anything unexpected is logged and gets an incident number."""
-    if isinstance(error, ServiceError):
-        return Failure(
-            name=error.wire_name,
-            message=_storable_text(error.message),
-            status=error.status,
-            details={_storable_text(name): _storable(value) for name, value in error.details.items()},
-        )
-    incident = uuid.uuid4().hex[:12]
-    log.error("query.unexpected_error", incident=incident, exc_info=error)
-    return Failure(
-        name=ServiceError.wire_name,
-        message=f"Something unexpected went wrong (incident {incident}).",
-        status=500,
-    )
-
-
-def _storable_text(text: str) -> str:
-    # PostgreSQL keeps neither NUL characters nor halves of one, and a driver may quote them from the data.
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-def _storable(value: JsonValue) -> JsonValue:
-    match value:
-        case str():
-            return _storable_text(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case list():
-            return [_storable(item) for item in value]
-        case dict():
-            return {_storable_text(name): _storable(item) for name, item in value.items()}
-        case _:
-            return value
 
 
 class Execution:
@@ -242,7 +204,7 @@ class Execution:
 
     def _connect(self, session: WarehouseSession) -> None:
         """Log in; again when that failed for a passing reason, because a warehouse may just be restarting."""
-        for pause_seconds in self._login_pauses():
+        for pause_seconds in login_pauses(self.assignment.attempt, connect_seconds=self._limits.connect_seconds):
             try:
                 session.connect()
             except WarehouseConnectionError as error:
@@ -254,14 +216,6 @@ class Execution:
             else:
                 return
         session.connect()
-
-    def _login_pauses(self) -> Iterator[float]:
-        if self.assignment.attempt == 1:
-            yield from _LOGIN_PAUSES
-            return
-        deadline = time.monotonic() + _LOGIN_SHARE * self._limits.connect_seconds
-        while time.monotonic() < deadline:
-            yield _LOGIN_PAUSE_SECONDS
 
     def _begin(self, session: WarehouseSession, statement: Statement) -> Encoder:
         """Submit the statement and wait for its columns; what the database is told travels meanwhile."""
@@ -349,7 +303,7 @@ class Execution:
 
     async def _settle_columns(self) -> None:
         if self._described is not None:
-            await asyncio.wait([asyncio.wrap_future(self._described)])
+            await asyncio.gather(asyncio.wrap_future(self._described), return_exceptions=True)
 
     async def _publish(self) -> None:
         query = self.assignment

@@ -21,7 +21,7 @@ from actors.names import NAMESPACE, generation_of_query_actor, query_actor_name
 from actors.query_actor import QueryActor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from actors.messages import ActorReport
     from queryfleet.settings import Settings
@@ -30,6 +30,7 @@ __all__ = ["ActorPool"]
 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 5.0
+_ASIDE_SECONDS = 60.0
 _MEASURE_SECONDS = 15.0  # how often the cluster is looked at
 _NODE_BYTES = 2 * 1024**3  # taken for a cluster's memory when Ray does not tell
 
@@ -56,6 +57,8 @@ class ActorPool:
         self._idle: dict[str, IdleActor] = {}
         self._projects: dict[str, str] = {}  # by actor: whose query it had last
         self._starting: set[asyncio.Task[None]] = set()
+        self._adopting: set[str] = set()  # names of those among the starting that ran before us
+        self._aside: dict[str, Any] = {}  # not heard of while busy, and replaced
         self._retired = False
         self._demand = Demand()
         self._measured_at = -_MEASURE_SECONDS
@@ -93,26 +96,22 @@ class ActorPool:
         self._demand.note(busy + waiting, at=time.monotonic())
         self.keep()
 
-    async def adopt(self, generations: Collection[int]) -> list[ActorReport]:
-        """Find the actors of an earlier status actor of this generation, and those of generations that have none.
+    def adopt(self, generations: Collection[int], busy: Callable[[ActorReport], None]) -> None:
+        """Take in the actors of an earlier status actor of this generation, and of generations that have none.
+
+        Returns at once, so that one that hangs keeps nobody waiting: they come as they answer.
 
         Args:
             generations: Whose status actor lives.
-
-        Returns:
-            What the busy ones are doing.
+            busy: Is told of each that has a query.
         """
-        names = [
-            entry["name"]
-            for entry in ray.util.list_named_actors(all_namespaces=True)
-            if entry["namespace"] == NAMESPACE
-            and (whose := generation_of_query_actor(entry["name"])) is not None
-            and (whose == self._generation or whose not in generations)
-        ]
-        reports = await asyncio.gather(*(self._adopt_one(name) for name in names))
-        return [report for report in reports if report is not None and report.query_uuid is not None]
+        for entry in ray.util.list_named_actors(all_namespaces=True):
+            whose = generation_of_query_actor(entry["name"]) if entry["namespace"] == NAMESPACE else None
+            if whose is not None and (whose == self._generation or whose not in generations):
+                self._adopting.add(entry["name"])
+                self._begin(self._adopt_one(entry["name"], busy))
 
-    async def _adopt_one(self, name: str) -> ActorReport | None:
+    async def _adopt_one(self, name: str, busy: Callable[[ActorReport], None]) -> None:
         try:
             handle = ray.get_actor(name, namespace=NAMESPACE)
             async with asyncio.timeout(_START_SECONDS):
@@ -120,11 +119,23 @@ class ActorPool:
                 report: ActorReport = await awaitable(handle.describe.remote())
         except (ValueError, RayError, TimeoutError):
             log.warning("pool.actor_not_adopted", name=name)
-            return None
+            return
+        finally:
+            self._adopting.discard(name)
         self._handles[name] = handle
         if report.query_uuid is None:
             self.give_back(name)
-        return report
+        else:
+            busy(report)
+
+    def is_adopting(self, name: str) -> bool:
+        """Whether it is not known yet what this actor of an earlier status actor is doing."""
+        return name in self._adopting
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
 
     def keep(self) -> None:
         """Start as many actors as are missing, in the background, and end idle ones that are too many."""
@@ -134,9 +145,7 @@ class ActorPool:
         for name in [name for name in reversed(self._handles) if name in self._idle][: max(0, -missing)]:
             self._end(name)
         for _ in range(missing):
-            task = asyncio.create_task(self._start())
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+            self._begin(self._start())
 
     async def _start(self) -> None:
         name = query_actor_name(self._generation)
@@ -174,7 +183,8 @@ class ActorPool:
 
     def give_back(self, name: str, *, recycle: bool = False) -> None:
         """Take an actor back; a worn one, and one of another generation, is ended and replaced."""
-        if recycle or self._retired or generation_of_query_actor(name) != self._generation:
+        ours = generation_of_query_actor(name) == self._generation and name not in self._aside
+        if recycle or self._retired or not ours:
             self.discard(name)
         elif name in self._handles:
             self._idle[name] = IdleActor(name=name, project_uuid=self._projects.get(name), idle_since=time.monotonic())
@@ -186,11 +196,25 @@ class ActorPool:
         self.keep()
 
     def _end(self, name: str) -> None:
-        handle = self._handles.pop(name, None)
-        self._idle.pop(name, None)
-        self._projects.pop(name, None)
+        handle = self._forget(name) or self._aside.pop(name, None)
         if handle is not None:
             ray.kill(handle)
+
+    def _forget(self, name: str) -> Any | None:
+        self._idle.pop(name, None)
+        self._projects.pop(name, None)
+        return self._handles.pop(name, None)
+
+    def set_aside(self, name: str) -> None:
+        """Replace a busy actor that has not been heard of. It may clean up if it comes back, and is ended then.
+
+        One that does not come back in a minute is ended as well.
+        """
+        handle = self._forget(name)
+        if handle is not None:
+            self._aside[name] = handle
+            asyncio.get_running_loop().call_later(_ASIDE_SECONDS, self._end, name)
+            self.keep()
 
     def retire(self) -> None:
         """End the idle actors now and every other one when it is given back; start no more. Idempotent."""

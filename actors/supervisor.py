@@ -18,7 +18,7 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from actors.generation import generations
 from actors.janitor import Janitor
-from actors.messages import Assignment, RunReport
+from actors.messages import Assignment, Outcome, RunReport
 from actors.names import NAMESPACE, status_actor_name
 from actors.pool import ActorPool, awaitable
 from actors.services import database_url, open_result_store, open_status_store
@@ -40,6 +40,8 @@ __all__ = ["Supervisor"]
 _SPEAK_SECONDS = 15.0
 _FORCE_CANCEL_SECONDS = 5.0  # after this long an actor that did not confirm a cancel is killed
 _REPEAT_CANCEL_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 0.5
 _REMEMBER_SHARES_SECONDS = 5.0
 _FILL_SECONDS = 60.0  # after this long one query actor is enough to take over from an older generation
 _FOREIGN_SECONDS = 7 * 86_400.0
@@ -57,9 +59,11 @@ class Supervisor:
         self._cleaning: asyncio.Task[None] | None = None
         self._clean_at = time.monotonic() + settings.janitor_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._cancels_sent: dict[tuple[str, int], float] = {}
+        self._cancels_sent: dict[tuple[str, int], tuple[float, float]] = {}  # when first, when last
         self._sweep_at = 0.0
-        self._sweep_not_before = 0.0
+        # Until then an attempt whose lease has run out may only have had no database to renew it with.
+        self._patient_until = time.monotonic() + settings.lease_seconds
+        self._assigned: dict[str, tuple[str, int]] = {}  # by actor: the query and attempt it has, as far as we know
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._retired = False
@@ -72,8 +76,7 @@ class Supervisor:
         """Work until `stop`."""
         self._statuses = await open_status_store(self._settings, connections_max=6)
         listener = ChangeListener(database_url(self._settings), WORK_CHANNEL)
-        for report in await self.pool.adopt(generations()):
-            self._background(self._follow(report))
+        self.pool.adopt(generations(), lambda report: self._background(self._follow(report)))
         self.pool.keep()
         listener.start()
         try:
@@ -137,7 +140,7 @@ class Supervisor:
         except StatusStoreError as error:
             # While the database was away no actor could renew its lease: none may be taken for lost until each has
             # had the time to.
-            self._sweep_not_before = time.monotonic() + self._settings.lease_seconds
+            self._patient_until = time.monotonic() + self._settings.lease_seconds
             log.warning("supervisor.database_away", reason=error.message)
             await asyncio.sleep(0.2)
 
@@ -200,18 +203,18 @@ class Supervisor:
             row_limit=record.row_limit,
             project=project,
         )
+        self._assigned[name] = (record.query_uuid, record.attempt)
         try:
             report: RunReport = await awaitable(handle.run.remote(assignment))
-        except ActorUnavailableError:
-            # It may or may not be running: the lease decides.
-            bound.warning("query.actor_unavailable")
-            self.pool.discard(name)
         except RayError as error:
-            bound.warning("query.actor_lost", reason=type(error).__name__)
-            self.pool.discard(name)
-            await self._lose(record.query_uuid, record.attempt, "its process died")
+            bound.warning("query.call_lost", reason=type(error).__name__)
+            await self._find_out(name, record.query_uuid, record.attempt)
         else:
+            self._assigned.pop(name, None)
             self.pool.give_back(name, recycle=report.recycle)
+            if report.outcome is Outcome.FENCED:
+                # If the row still names this attempt, nobody has the query any more.
+                await self._lose(record.query_uuid, record.attempt, "its actor gave it up")
         self._cancels_sent.pop((record.query_uuid, record.attempt), None)
 
     async def _refuse(self, record: QueryRecord) -> None:
@@ -224,13 +227,37 @@ class Supervisor:
         """Wait for an attempt that an earlier status actor started."""
         assert report.query_uuid is not None  # noqa: S101 - only busy actors are followed
         assert report.attempt is not None  # noqa: S101
-        try:
-            await awaitable(self.pool.handle(report.name).wait_idle.remote())  # type: ignore[union-attr]
-        except RayError:
-            self.pool.discard(report.name)
-            await self._lose(report.query_uuid, report.attempt, "its process died")
-        else:
-            self.pool.give_back(report.name)
+        self._assigned[report.name] = (report.query_uuid, report.attempt)
+        await self._find_out(report.name, report.query_uuid, report.attempt)
+
+    async def _find_out(self, name: str, query_uuid: str, attempt: int) -> None:
+        """Wait for the end of an attempt whose call is not ours, or came back without an answer.
+
+        An actor that is unavailable may have the query all the same: it is asked until it answers or its lease has
+        run out. What is true is in the row, which refuses a loss that is none.
+        """
+        reason = "its process died"
+        while (handle := self.pool.handle(name)) is not None:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    now: ActorReport = await awaitable(handle.describe.remote())
+                if (now.query_uuid, now.attempt) == (query_uuid, attempt):
+                    await awaitable(handle.wait_idle.remote())
+                    continue
+                reason = "its actor does not have it"
+                self.pool.give_back(name)
+            except (ActorUnavailableError, TimeoutError):
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)  # until the sweep sets the actor aside
+                continue
+            except RayError:
+                self.pool.discard(name)
+                # What ended it may have ended others, which must not be given the query next.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ASK_AGAIN_SECONDS):
+                        await self.pool.speak()
+            break
+        self._assigned.pop(name, None)
+        await self._lose(query_uuid, attempt, reason)
 
     async def _lose(self, query_uuid: str, attempt: int, reason: str) -> None:
         try:
@@ -247,13 +274,14 @@ class Supervisor:
         now = time.monotonic()
         for row in await self._statuses.cancels_pending():
             key = (row["query_uuid"], row["attempt"])
-            if row["seconds"] > _FORCE_CANCEL_SECONDS:
+            handle = self.pool.handle(row["actor_name"])
+            first, latest = self._cancels_sent.get(key, (now, 0.0))
+            # Not counted: the time in which we could not pass it on, because the database was away or we were.
+            if row["seconds"] > _FORCE_CANCEL_SECONDS and (handle is None or now - first > _FORCE_CANCEL_SECONDS):
                 self._background(self._force_cancel(row))
-            elif now - self._cancels_sent.get(key, 0.0) >= _REPEAT_CANCEL_SECONDS:
-                self._cancels_sent[key] = now
-                handle = self.pool.handle(row["actor_name"])
-                if handle is not None:
-                    handle.cancel.remote(*key)
+            elif handle is not None and now - latest >= _REPEAT_CANCEL_SECONDS:
+                self._cancels_sent[key] = (first, now)
+                handle.cancel.remote(*key)
 
     async def _force_cancel(self, row: PendingCancel) -> None:
         """Kill an actor that does not confirm a cancel, and end the query with a warning."""
@@ -318,9 +346,14 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         now = time.monotonic()
-        if now >= self._sweep_not_before:
-            for row in await self._statuses.expired_leases():
-                await self._lose(row["query_uuid"], row["attempt"], "its lease ran out")
+        for row in await self._statuses.expired_leases():
+            name, attempt = row["actor_name"], (row["query_uuid"], row["attempt"])
+            is_known = self._assigned.get(name) == attempt
+            if now < self._patient_until and (is_known or self.pool.is_adopting(name)):
+                continue
+            if is_known:
+                self.pool.set_aside(name)
+            await self._lose(*attempt, "its lease ran out")
         await self._end_overdue()
         await self._statuses.settle()
         await self._measure()

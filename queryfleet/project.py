@@ -62,6 +62,7 @@ class Project:
     allow_writes: bool = False  # True: statements may change the warehouse
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)  # definitions by name, as written
     defaults: Mapping[str, JsonValue] = field(default_factory=dict)  # of models, as written
+    custom_granularities: Mapping[str, JsonValue] = field(default_factory=dict)  # time intervals by name, as written
     user_attributes: Mapping[str, str | list[str]] = field(default_factory=dict)  # of the local token
     limits: Mapping[str, JsonValue] = field(default_factory=dict)  # as written; see `queryfleet.limits`
 
@@ -81,6 +82,7 @@ class Project:
             "allow_writes": self.allow_writes,
             "parameters": dict(self.parameters),
             "defaults": dict(self.defaults),
+            "custom_granularities": dict(self.custom_granularities),
             "limits": dict(self.limits),
             "user_attributes": {
                 name: list(value) if isinstance(value, list) else value for name, value in self.user_attributes.items()
@@ -148,6 +150,7 @@ def _parsed(section: Section, folder: Path, *, relative_to: Path | None) -> Proj
         allow_writes=section.flag("allow_writes", default=False),
         parameters=section.mapping("parameters"),
         defaults=section.mapping("defaults"),
+        custom_granularities=section.mapping("custom_granularities"),
         user_attributes=_user_attributes(section.section("user_attributes")),
         limits=_limits(section.section("limits")),
     )

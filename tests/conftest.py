@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.warehouses",
     "tests.fixtures.executions",
     "tests.fixtures.http_app",  # uses fixtures of the others, so it comes after them
+    "tests.fixtures.ray_cluster",  # likewise
 ]
 
 

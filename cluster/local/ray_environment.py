@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["node_environment", "node_folder"]
 
+_FIRST_REPLICA_PORT = 20_000  # below the ports that systems give to clients
+_REPLICA_RANGES = 100
+_REPLICA_PORTS = 100
+
 
 def node_folder(stack_id: str) -> Path:
     """Return where a node keeps sockets and logs.
@@ -28,12 +32,13 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
     """Return the whole environment of a node's processes.
 
     Args:
-        stack_id: Marks every process of the node; unique on the machine.
+        stack_id: Marks every process of the node; hexadecimal, unique on the machine.
         metrics_port: Of the node's HAProxy.
         stats_port: Of the node's HAProxy.
         extra: Added last: settings and secrets that workers need.
     """
     haproxy = node_folder(stack_id) / "haproxy"
+    first_port = _FIRST_REPLICA_PORT + int(stack_id[:8], 16) % _REPLICA_RANGES * _REPLICA_PORTS
     ours = {
         "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
@@ -44,6 +49,9 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        # HAProxy goes on asking a dead replica's port for a moment: no replica of another cluster may be there.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _REPLICA_PORTS - 1),
         MARKER: stack_id,
     }
     return {**os.environ, **RAY_ENVIRONMENT, **ours, **extra}

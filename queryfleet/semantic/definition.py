@@ -83,6 +83,7 @@ class Model:
     primary_key: tuple[str, ...] = ()
     joins: tuple[JoinDefinition, ...] = ()
     explores: Mapping[str, ExploreDefinition] = field(default_factory=dict)  # extra ones, by name
+    failed_explores: Mapping[str, str] = field(default_factory=dict)  # extra ones that are wrong: why, by name
     filters: tuple[FilterRule, ...] = ()  # required, then default, one for each field
     parameters: Mapping[str, ParameterDefinition] = field(default_factory=dict)  # by name without the model's
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # entries as written

@@ -192,6 +192,7 @@ class Explore:
     description: str | None = None
     groups: tuple[str, ...] = ()  # headings it is listed under, outermost first
     tags: tuple[str, ...] = ()
+    access: AccessRule = field(default_factory=AccessRule)  # besides that of the base table
     warnings: tuple[str, ...] = ()  # what was left out and why, fields that failed included
     _by_id: dict[str, Field] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -334,7 +335,7 @@ def interval_dimension(
     if base.type not in (ColumnType.DATE, ColumnType.TIMESTAMP):
         return None
     if isinstance(granularity, CustomGranularity):
-        name, label = granularity.name, granularity.label
+        name, label = granularity.name, (labels or {}).get(granularity.name) or granularity.label
         made = replace(
             base,
             type=granularity.type or base.type,

@@ -165,9 +165,7 @@ def _reference(sql: str, inside: str, start: int) -> Token:
 
 def _tag(sql: str, name: str, condition: str, start: int) -> Tag:
     if name not in _TAGS:
-        raise CompileError(
-            f"the tag `{name}` {_position(sql, start)} is not supported; use one of: {', '.join(_TAGS)}"
-        )
+        raise CompileError(f"the tag `{name}` {_position(sql, start)} is not supported; use one of: {', '.join(_TAGS)}")
     if bool(condition) != (name in ("if", "elsif", "unless")):
         fault = "lacks a condition" if not condition else "takes no condition"
         raise CompileError(f"the tag `{name}` {_position(sql, start)} {fault}")

@@ -41,7 +41,7 @@ from queryfleet.semantic.references import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from queryfleet.semantic.explore import CustomGranularity, Field, FilterRule
+    from queryfleet.semantic.explore import CustomGranularity, Field
     from queryfleet.semantic.expression import SqlPart
 
 __all__ = ["Namespace", "Resolver"]
@@ -77,7 +77,7 @@ class _Outcome:
 
     expression: Expression | None = None  # None: it failed
     failure: str = ""  # why
-    cycle: tuple[str, ...] = ()  # it failed because these field ids go round, first one not repeated
+    cycle: tuple[str, ...] = ()  # it failed because these go round (`table.name`; the first is not repeated)
     depth: int = 0  # fields through fields
     size: int = 0  # characters with everything put in
 
@@ -134,8 +134,8 @@ class Resolver:
         self._namespaces = namespaces
         self._parameters = parameters
         self._granularities = custom_granularities
-        self._black: dict[str, _Outcome] = {}
-        self._grey: dict[str, str] = {}  # field id to `table.name`, in the order of the stack
+        self._black: dict[str, _Outcome] = {}  # by key, `table.name`: unlike ids, keys never collide
+        self._grey: dict[str, None] = {}  # keys of the fields on the stack, outermost first
 
     def compiled(self, each: Field) -> Expression | str:
         """Return the expression of a field of the namespaces, or why it has none."""
@@ -154,38 +154,43 @@ class Resolver:
             CompileError: A name in it stands for nothing, or for a metric.
         """
         needs = _Needs(tables={own})
-        parts = self._parts(sql, own, needs, kind=MetricClass.AGGREGATE, is_join=is_join)
+        parts = self._parts(sql, own, needs, kind=None, is_join=is_join)
         expression = needs.outcome(parts).expression
         if expression is None:
             raise AssertionError
         return expression
 
-    def field_id(self, written: str, own: str) -> str:
-        """Return the field id that `field` or `table.field` stands for.
+    def dimension_id(self, written: str, own: str) -> str:
+        """Return the field id that `field` or `table.field` in a filter or a list of keys stands for.
 
         Args:
-            written: As in a filter or a list of keys.
+            written: As in the model.
             own: Alias of the table that a name alone belongs to.
 
         Raises:
-            CompileError: There is no such table or field.
+            CompileError: There is no such table or field, or it is a metric.
         """
+        return self._dimension(written, own)[0].field_id
+
+    def _dimension(self, written: str, own: str) -> tuple[Field, Field]:
         table, _, name = written.rpartition(".")
-        return self._found(Reference(table=table or None, name=name, start=0), own, is_join=False).field_id
+        named, compiled = self._found(Reference(table=table or None, name=name, start=0), own, is_join=False)
+        if isinstance(named, Metric):
+            raise CompileError(f"`{written}` is a metric; name a dimension")
+        return named, compiled
 
     def _outcome(self, each: Field) -> _Outcome:
-        field_id = each.field_id
-        known = self._black.get(field_id)
+        key = _key(each)
+        known = self._black.get(key)
         if known is None:
-            self._grey[field_id] = f"{each.table}.{each.name}"
+            self._grey[key] = None
             try:
                 known = _Outcome(failure=each.error) if each.error is not None else self._compile(each)
             except CompileError as error:
                 cycle = error.details.get("cycle")
-                ids = tuple(str(step) for step in cycle) if isinstance(cycle, list) else ()
-                known = _Outcome(failure=error.message, cycle=ids)
-            del self._grey[field_id]
-            self._black[field_id] = known
+                known = _Outcome(failure=error.message, cycle=tuple(map(str, cycle)) if isinstance(cycle, list) else ())
+            del self._grey[key]
+            self._black[key] = known
         return known
 
     def _compile(self, each: Field) -> _Outcome:
@@ -195,19 +200,9 @@ class Resolver:
         if isinstance(each, Dimension):
             return needs.outcome(self._parts(each.sql, each.table, needs, kind=None))
         parts = self._parts(each.sql, each.table, needs, kind=each.metric_class)
-        if each.metric_class is MetricClass.POST_CALCULATION:
-            _check_post_calculation(parts)
         for written in (*(rule.field_id for rule in each.filters), *each.distinct_keys):
-            self._depend(self.field_id(written, each.table), needs)
+            self._use(self._dimension(written, each.table)[1], written, needs)
         return needs.outcome(parts)
-
-    def _depend(self, field_id: str, needs: _Needs) -> None:
-        for namespace in self._namespaces.values():
-            for each in namespace.dimensions.values():
-                if each.field_id == field_id or field_id.startswith(f"{each.field_id}_"):
-                    self._use(each, f"{each.table}.{each.name}", needs)
-                    if each.field_id == field_id:
-                        return
 
     def _use(self, each: Field, written: str, needs: _Needs) -> None:
         """Add what a mentioned field needs.
@@ -215,29 +210,135 @@ class Resolver:
         Raises:
             CompileError: It closes a cycle, or cannot be used itself.
         """
-        if each.field_id in self._grey:
-            ids = list(self._grey)
-            ids = ids[ids.index(each.field_id) :]
-            raise CompileError(self._cycle_text(ids), cycle=list(ids))
+        key = _key(each)
+        if key in self._grey:
+            stack = list(self._grey)
+            raise _cycle_error(stack[stack.index(key) :])
         outcome = self._outcome(each)
-        if outcome.expression is None:
-            current = next(reversed(self._grey), "")
-            if current in outcome.cycle:  # the cycle goes through this field as well: tell it from here on
-                at = outcome.cycle.index(current)
-                ids = [*outcome.cycle[at:], *outcome.cycle[:at]]
-                raise CompileError(self._cycle_text(ids), cycle=list(ids))
-            raise CompileError(f"it refers to `{written}`, which cannot be used: {outcome.failure}")
-        needs.add(outcome)
+        if outcome.expression is not None:
+            needs.add(outcome)
+            return
+        current = next(reversed(self._grey), "")
+        if current in outcome.cycle:  # the cycle goes through this field as well: tell it from here on
+            at = outcome.cycle.index(current)
+            raise _cycle_error([*outcome.cycle[at:], *outcome.cycle[:at]])
+        raise CompileError(f"it refers to `{written}`, which cannot be used: {outcome.failure}")
 
-    def _cycle_text(self, ids: list[str]) -> str:
-        names = [self._name(field_id) for field_id in [*ids, ids[0]]]
-        if len({name.partition(".")[0] for name in names}) == 1:
-            names = [name.partition(".")[2] for name in names]
-        return f"it refers to itself: {' -> '.join(names)}"
+    def _parts(
+        self, sql: str, own: str, needs: _Needs, *, kind: MetricClass | None, is_join: bool = False
+    ) -> list[SqlPart]:
+        """Return the parts of a text; what they need is added to `needs`.
 
-    def _name(self, field_id: str) -> str:
-        for namespace in self._namespaces.values():
-            for each in (*namespace.dimensions.values(), *namespace.metrics.values()):
-                if each.field_id == field_id:
-                    return f"{each.table}.{each.name}"
-        return field_id
+        Args:
+            sql: As written.
+            own: Alias of the table it belongs to.
+            needs: Is filled.
+            kind: Of the metric it belongs to; None for everything else.
+            is_join: See `expression`.
+        """
+        needs.size += len(sql)
+        found: list[SqlPart] = []
+        used: list[Field] = []
+        for token in tokens(sql):
+            match token:
+                case Literal():
+                    found.append(SqlText(text=token.text))
+                case TableSelf():
+                    found.append(TableRef(table=own))
+                case Reference():
+                    named, compiled = self._found(token, own, is_join=is_join)
+                    _check_kind(token, named, kind)
+                    self._use(compiled, token.text, needs)
+                    used.append(named)
+                    is_metric = isinstance(named, Metric)
+                    part = MetricRef if is_metric else DimensionRef
+                    found.append(part(field_id=named.field_id))
+                case AttributeName():
+                    needs.attributes.add(token.name)
+                    found.append(AttributeRef(name=token.name))
+                case UserEmail():
+                    found.append(UserEmailRef())
+                case ParameterName():
+                    found.append(ParameterRef(name=self._parameter(token.name, needs)))
+                case Tag():
+                    for name in _PARAMETER_IN_TAG.findall(_STRINGS.sub("''", token.condition)):
+                        self._parameter(name, needs)
+                    found.append(LiquidTag(name=token.name, condition=token.condition))
+        _check_whole(found, used, kind)
+        return found
+
+    def _parameter(self, name: str, needs: _Needs) -> str:
+        if name not in self._parameters:
+            advice = nearest(name, self._parameters) if self._parameters else "the project defines none"
+            raise CompileError(f"there is no parameter `{name}`; {advice}")
+        needs.parameters.add(name)
+        return name
+
+    def _found(self, reference: Reference, own: str, *, is_join: bool) -> tuple[Field, Field]:
+        """Return the field that a reference names, and the one whose SQL it has: of an interval, its base."""
+        namespace = self._namespaces[self._alias(reference, own, is_join=is_join)]
+        name = reference.name
+        found = namespace.dimensions.get(name) or namespace.metrics.get(name)
+        if found is not None:
+            return found, found
+        interval = unlisted_interval(namespace.dimensions, name, self._granularities)
+        if interval is not None and interval.base_dimension is not None:
+            return interval, namespace.dimensions[interval.base_dimension]
+        known = [*namespace.dimensions, *namespace.metrics]
+        advice = nearest(name, known) if known else "it has no fields"
+        raise CompileError(f"`{reference.text}` names no field of table `{namespace.alias}`; {advice}")
+
+    def _alias(self, reference: Reference, own: str, *, is_join: bool) -> str:
+        table = reference.table
+        if table is None:
+            return own
+        # A model's SQL says its own name and means itself, under whatever alias it is joined.
+        if not is_join and self._namespaces[own].model == table:
+            return own
+        if table in self._namespaces:
+            return table
+        of_model = [each.alias for each in self._namespaces.values() if each.model == table]
+        if len(of_model) == 1:
+            return of_model[0]
+        if of_model:
+            raise CompileError(
+                f"`{reference.text}` may mean {' or '.join(of_model)}, all of them `{table}`: write which"
+            )
+        raise CompileError(f"`{reference.text}` names no table of this explore; {nearest(table, self._namespaces)}")
+
+
+def _key(each: Field) -> str:
+    return f"{each.table}.{each.name}"
+
+
+def _cycle_error(keys: list[str]) -> CompileError:
+    names = [*keys, keys[0]]
+    if len({name.partition(".")[0] for name in names}) == 1:
+        names = [name.partition(".")[2] for name in names]
+    return CompileError(f"it refers to itself: {' -> '.join(names)}", cycle=list(keys))
+
+
+def _check_kind(reference: Reference, named: Field, kind: MetricClass | None) -> None:
+    """Raise when a text of this kind may not mention the field."""
+    if isinstance(named, Metric):
+        if kind is None:
+            raise CompileError(f"`{reference.text}` is a metric: a dimension, a filter or a join has rows, not groups")
+        if kind in (MetricClass.AGGREGATE, MetricClass.DEDUPLICATED):
+            raise CompileError(f"`{reference.text}` is a metric, and an aggregate cannot hold another: use type number")
+        if named.metric_class is MetricClass.POST_CALCULATION:
+            raise CompileError(f"`{reference.text}` is computed after everything else: no metric can refer to it")
+    elif kind is MetricClass.POST_CALCULATION:
+        raise CompileError(f"`{reference.text}` is a dimension: this type is computed from a metric")
+
+
+def _check_whole(parts: list[SqlPart], used: list[Field], kind: MetricClass | None) -> None:
+    """Raise when a text as a whole is not what a metric of its kind can be."""
+    texts = [part.text for part in parts if isinstance(part, SqlText)]
+    if kind is MetricClass.POST_CALCULATION and (len(used) != 1 or any(text.strip() for text in texts)):
+        raise CompileError("it must be a reference to one metric and nothing else, such as `${revenue}`")
+    if kind is MetricClass.EXPRESSION and any(isinstance(each, Dimension) for each in used):
+        text = " ".join(texts)
+        if _AGGREGATE_CALL.search(_STRINGS.sub("''", text)) is None:
+            raise CompileError(
+                "it mentions a dimension outside of an aggregate: put `sum(…)` around it, or refer to metrics"
+            )

@@ -256,7 +256,6 @@ class MemoryStatusStore(MemoryReads):
         if row is None:
             return None
         if row["status"] == QueryStatus.CANCELLED:
-            row |= _NO_ROWS
             self._settle(row)
         return record_of(row)
 

@@ -6,6 +6,7 @@ Connections come from a small pool that opens on first use. What a caller sees o
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -85,6 +86,7 @@ class PostgresStatusStore:
 
     def __init__(self, database_url: str, *, connections_max: int = 8, timeout_seconds: float = 5.0) -> None:
         self._statements = load_statements()
+        self._checking: asyncio.Task[None] | None = None
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             database_url,
             min_size=1,
@@ -103,6 +105,9 @@ class PostgresStatusStore:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
         await self._pool.close()
 
     @asynccontextmanager
@@ -113,9 +118,15 @@ class PostgresStatusStore:
         except PoolTimeout:
             raise StatusStoreError("The database does not answer; try again shortly.") from None
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self._check_others()
             raise StatusStoreError(
                 "The database connection failed; try again shortly.", sqlState=error.sqlstate
             ) from error
+
+    def _check_others(self) -> None:
+        """When one connection is lost the others may be too: find out now, not one caller after the other."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._pool.check())
 
     async def _rows(self, name: str, /, **values: object) -> list[Row]:
         async with self._connection() as connection:
@@ -311,9 +322,8 @@ class PostgresStatusStore:
             for chunk, committed in zip(chunks, commits, strict=True):
                 await self._check_committed(connection, committed, chunk_values(chunk) | attempted)
             if await ended.fetchone() is None:
-                cursor = await connection.execute(self._statements["load"], {"query_uuid": query_uuid})
-                row = await cursor.fetchone()
-                if row is None or row["attempt"] != attempt or row["status"] != QueryStatus.READY:
+                cursor = await connection.execute(self._statements["finished"], totals | attempted)
+                if await cursor.fetchone() is None:
                     raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
 
     async def _end(self, name: str, /, **values: object) -> Row | None:

@@ -125,22 +125,24 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'runnin
 returning cancel_requested_at is not null as cancel_requested;
 
 -- name: record_executing
--- The warehouse has the statement, under this id of its own.
-update query set phase = 'executing', executing_at = clock_timestamp(),
+-- The warehouse has the statement, under this id of its own. A late note moves no phase back.
+update query set phase = case when phase = 'connecting' then 'executing' else phase end,
+  executing_at = coalesce(executing_at, clock_timestamp()),
   warehouse_query_id = coalesce(%(warehouse_query_id)s, warehouse_query_id)
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning cancel_requested_at is not null as cancel_requested;
 
 -- name: record_fetching
--- The warehouse has told the columns; rows follow.
-update query set phase = 'fetching', fetching_at = clock_timestamp(),
+-- The warehouse has told the columns; rows follow. A late note moves no phase back.
+update query set phase = case when phase in ('connecting', 'executing') then 'fetching' else phase end,
+  fetching_at = coalesce(fetching_at, clock_timestamp()),
   columns = %(columns)s, arrow_schema = %(arrow_schema)s
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning cancel_requested_at is not null as cancel_requested;
 
 -- name: record_finishing
 -- The last row has arrived.
-update query set phase = 'finishing', finishing_at = clock_timestamp()
+update query set phase = 'finishing', finishing_at = coalesce(finishing_at, clock_timestamp())
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning cancel_requested_at is not null as cancel_requested;
 
@@ -176,6 +178,12 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'runnin
   and cancel_requested_at is null
   and row_count = %(row_count)s and byte_count = %(byte_count)s and chunk_count = %(chunk_count)s
 returning 1 as done;
+
+-- name: finished
+-- Whether this very end is recorded already.
+select 1 as done from query
+where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'ready'
+  and row_count = %(row_count)s and byte_count = %(byte_count)s and chunk_count = %(chunk_count)s;
 
 -- name: settle_followers
 -- Give those who waited for an ended query what it has: its rows or its error.

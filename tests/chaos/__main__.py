@@ -45,6 +45,7 @@ def main() -> int:
             run = Run(stack, seed=wanted.seed, clients=wanted.clients, overlapping=wanted.overlapping)
             kinds = wanted.only or run.kinds
             outcome = run.carry_out(_schedule(kinds, random.Random(wanted.seed), wanted.minutes * 60))
+            outcome.journal.write_bad(root / "bad-answers.txt")
             print(outcome.text, flush=True)
     return min(100, len(outcome.journal.violations))
 

@@ -7,8 +7,11 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TIMEOUT_SECONDS = 60.0
 
@@ -60,6 +63,11 @@ class Journal:
         """Remember an answer."""
         with self._lock:
             self.answers.append(answer)
+
+    def write_bad(self, path: Path) -> None:
+        """Write a line about every answer that was not good."""
+        bad = (answer for answer in self.answers if not answer.is_good)
+        path.write_text("".join(f"{a.ended_at - self.began_at:8.2f} {a.described()}\n" for a in bad))
 
     def accuse(self, text: str) -> None:
         """Remember a broken promise."""

@@ -94,6 +94,7 @@ class Run:
         kill = Kill(kind=kind, overlaps=self._is_unsettled or not waits)
         self.kills.append(kill)
         self._killer.kill(kill)
+        print(f"{kill.at - self.journal.began_at:7.1f} s  {kind} {kill.detail}", flush=True)
         if waits:
             self._await_settled(kill)
         self._is_unsettled = not waits

@@ -23,6 +23,7 @@ from queryfleet.results.reader import read_lines
 from queryfleet.results.store_local import LocalStore
 from queryfleet.results.store_memory import MemoryStore
 from queryfleet.settings import Settings
+from queryfleet.status.postgres import PostgresStatusStore
 from queryfleet.status.transitions import QueryStatus
 from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
 from queryfleet.warehouse.duckdb import DuckDBWarehouse
@@ -317,3 +318,47 @@ async def test_run_leaves_no_task_behind(attempt_at):
         await (await attempt_at(warehouse, MemoryStore())).run()
     left = {task for task in asyncio.all_tasks() - before if "Execution" in repr(task.get_coro())}
     assert left == set()
+
+
+class SlowStatuses(PostgresStatusStore):
+    """A status store that takes the columns only when the test opens the gate."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.asked, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def record_fetching(self, *args, **kwargs):
+        self.asked.set()
+        await self.gate.wait()
+        return await super().record_fetching(*args, **kwargs)
+
+
+async def test_run_publishes_no_row_before_the_columns(attempt_at, statuses, migrated_url):
+    """Rows are encoded and stored while the columns travel to the database, and shown only after them."""
+    slow, store = SlowStatuses(migrated_url), MemoryStore()
+    await slow.open()
+    try:
+        execution = await attempt_at(ScriptedWarehouse(Script(batches=BATCHES)), store, known=slow)
+        running = asyncio.create_task(execution.run())
+        await slow.asked.wait()
+        await until(lambda: keys_of(store))
+        assert await chunks_of(statuses, execution) == ()
+        slow.gate.set()
+        assert await ended(running) is Outcome.READY
+        record = await statuses.load(execution.assignment.query_uuid)
+        assert [column.reference for column in record.columns] == ["n", "t"]
+    finally:
+        await slow.close()
+
+
+async def test_run_cancelled_before_its_id_is_noted_does_not_wait_for_the_warehouse(attempt_at, statuses):
+    """A cancel that is learned of with the answer to a write reaches the statement, which nobody else stops."""
+    store, warehouse = MemoryStore(), ScriptedWarehouse(Script(batches=BATCHES, pauses={"submit", "schema"}))
+    execution = await attempt_at(warehouse, store)
+    running = asyncio.create_task(execution.run())
+    session = await reached(warehouse, "submit")
+    await statuses.request_cancel(execution.assignment.query_uuid)
+    session.release("submit")
+    assert await ended(running) is Outcome.CANCELLED
+    assert session.closed
+    await assert_nothing_left(statuses, store, execution)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 NODE_CPUS = 2
+HTTP_SLOTS = 2
 START_SECONDS = 90.0
 _INHERITED = ("PATH", "LANG", "TMPDIR")
 
@@ -120,23 +121,27 @@ class LauncherCluster:
         ):
             assert written in command, f"{written} is not in {command}"
             command = command.replace(written, here)
-        return f"{command} --node-ip-address=127.0.0.1 --num-cpus={NODE_CPUS}"
+        # As the pods for HTTP have it in deploy/kuberay; nobody else asks for it.
+        http = f"--resources='{{\"queryfleet_http\": {HTTP_SLOTS}}}'"
+        return f"{command} --node-ip-address=127.0.0.1 --num-cpus={NODE_CPUS} {http}"
 
     def _run(self, command: str, node: str) -> None:
         kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        haproxy = self.folder / f"haproxy-{node}"
+        haproxy = self.folder / node[0]  # short: the path of a socket in it may not exceed 97 characters
         haproxy.mkdir()
-        stats, metrics = free_ports(2)
+        stats, metrics, http = free_ports(3)
         environment = kept | {
             "HOME": str(self.home),
             "PYTHONWARNINGS": "ignore",
             MARKER: self.stack_id,
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+            **({} if node == "head" else {"RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(http)}),
             **_shortened(),
         }
         done = subprocess.run(
