@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ def median(values: Sequence[float]) -> float:
 def percentile(values: Sequence[float], per_cent: float) -> float:
     """Return the smallest value that is not exceeded by `per_cent` of the values; at least one is needed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * per_cent // 100).__int__() - 1))]
+    return ordered[max(0, math.ceil(len(ordered) * per_cent / 100) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Final
 
+from cluster.haproxy import haproxy_environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -48,7 +50,7 @@ def cluster_environment(environ: Mapping[str, str]) -> dict[str, str]:
     Args:
         environ: May choose `RAY_AUTH_MODE`; without a choice it is `token`, because Ray's ports are as good as a shell.
     """
-    return {**RAY_ENVIRONMENT, "RAY_AUTH_MODE": environ.get("RAY_AUTH_MODE", "token")}
+    return {**RAY_ENVIRONMENT, **haproxy_environment(), "RAY_AUTH_MODE": environ.get("RAY_AUTH_MODE", "token")}
 
 
 def head_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,9 @@ __all__ = ["PREFIX", "Settings", "load_settings", "unknown_variables"]
 PREFIX = "QUERYFLEET_"
 
 # Read by the client and the command line, or by the test suite; known, but not settings of the service.
-_OTHER_VARIABLES = frozenset({"URL", "TOKEN", "PROJECT", "DATA_DIR", "TEST_POSTGRES_DSN", "STACK_ID"})
+_OTHER_VARIABLES = frozenset(
+    {"URL", "TOKEN", "PROJECT", "DATA_DIR", "TEST_POSTGRES_DSN", "STACK_ID", "HAPROXY_PROGRAM"}
+)
 
 MIB = 1024 * 1024
 

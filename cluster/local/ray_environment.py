@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.environment import RAY_ENVIRONMENT
+from cluster.haproxy import haproxy_environment
 from cluster.local.reaper import MARKER
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         # HAProxy goes on asking a dead replica's port for a moment: no replica of another cluster may be there.
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _REPLICA_PORTS - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _REPLICA_PORTS - 2),
+        # Who answers while no replica is there; at its usual port it would be that of any cluster on the machine.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first_port + _REPLICA_PORTS - 1),
         MARKER: stack_id,
     }
-    return {**os.environ, **RAY_ENVIRONMENT, **ours, **extra}
+    return {**os.environ, **RAY_ENVIRONMENT, **haproxy_environment(), **ours, **extra}

@@ -135,9 +135,10 @@ class Table:
     dimensions: Mapping[str, Dimension]  # by name, in declared order, each base before its intervals
     metrics: Mapping[str, Metric]  # by name, in declared order
     description: str | None = None
-    # Rows a caller may see, when this table is the base. Always put it in parentheses, ANDed to all else. Of the
-    # base table it is part of `Explore.row_filters` already; of joined ones see `Join.row_filter`.
+    # Rows a caller may see. Of the base it is in `Explore.row_filters` already, of a join that asks for it in
+    # `Join.row_filter`; a search for values of a field of this table must AND it, in parentheses, itself.
     sql_filter: Expression | None = None
+    sql_filter_error: str | None = None  # it has one that means nothing in this explore: refuse to search its values
     primary_key: tuple[str, ...] = ()  # names of dimensions of this table; empty: not known
     sets: Mapping[str, FieldSet] = field(default_factory=dict)  # by name
     access: AccessRule = field(default_factory=AccessRule)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from queryfleet.semantic.field_keys import DIMENSION_KEYS, read_dimension, read_metric
+from queryfleet.semantic.field_keys import read_dimension, read_metric
 from queryfleet.semantic.model_keys import ModelParts, read_model
 from queryfleet.semantic.section_value import checked_name, section_items, section_map
 

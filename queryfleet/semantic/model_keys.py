@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.errors import ConfigurationError
 from queryfleet.semantic.definition import ExploreDefinition, JoinDefinition, Model
 from queryfleet.semantic.explore import JoinType, Relationship
 from queryfleet.semantic.field_keys import (
-    DIMENSION_KEYS,
     group_names,
     read_default_time_dimension,
     read_dimension,
@@ -26,7 +25,6 @@ from queryfleet.semantic.section_value import (
     prose,
     section_items,
     section_map,
-    text_map,
     texts,
 )
 
@@ -41,9 +39,9 @@ __all__ = ["ModelParts", "read_model"]
 
 _KEYS: Final = frozenset(
     {
-        "label", "description", "group_label", "groups", "group_details", "order_fields_by", "hidden", "tags", "sql_from",
-        "sql_filter", "sql_where", "sql_filter_on_join", "primary_key", "joins", "explores", "required_filters",
-        "default_filters", "required_attributes", "any_attributes", "default_time_dimension",
+        "label", "description", "group_label", "groups", "group_details", "order_fields_by", "hidden", "tags",
+        "sql_from", "sql_filter", "sql_where", "sql_filter_on_join", "primary_key", "joins", "explores",
+        "required_filters", "default_filters", "required_attributes", "any_attributes", "default_time_dimension",
         "default_show_underlying_values", "sets", "case_sensitive", "parameters", "metrics",
     }
 )  # fmt: skip

@@ -127,7 +127,14 @@ def text_map(section: Section, key: str) -> dict[str, str]:
 
 
 def access_rule(section: Section) -> AccessRule:
-    """Return what `required_attributes` and `any_attributes` demand."""
+    """Return what `required_attributes` and `any_attributes` demand.
+
+    Raises:
+        ConfigurationError: One of them is there and says nothing: it was meant to keep somebody out.
+    """
+    for key in ("required_attributes", "any_attributes"):
+        if key in section.values and section.values[key] is None:
+            raise section.error(key, "is empty: name an attribute and its values, or remove the line")
     required, any_ = (_attributes(section.section(key)) for key in ("required_attributes", "any_attributes"))
     return AccessRule(required=required, any=any_)
 

@@ -228,7 +228,8 @@ class MemoryStatusStore(MemoryReads):
         totals = self._totals_with(query_uuid, attempt, new)
         row = self._queries.get(query_uuid, {})
         if said == totals and not new and (row["status"], row["attempt"]) == (QueryStatus.READY, attempt):
-            return  # a repeat after a lost answer
+            self._settle(query_uuid)  # a repeat after a lost answer
+            return
         if said != totals or self._step(query_uuid, Event.FINISHED, attempt=attempt) is None:
             raise _refused("end", query_uuid, attempt)
         self._publish(query_uuid, attempt, new, totals)
@@ -236,67 +237,57 @@ class MemoryStatusStore(MemoryReads):
         row |= {"finishing_at": row["finishing_at"] or now, "results_created_at": now}
         row |= {"results_expire_at": now + timedelta(seconds=ttl_seconds), "truncated": truncated}
         row["warnings"] = [*row["warnings"], *warnings]
-        self._settle(row)
+        self._settle(query_uuid)
 
     # Ends ------------------------------------------------------------------------------------------------------
 
     async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:
         """End in error; see `StatusStore.fail`."""
         row = self._step(query_uuid, Event.FAILED, attempt=attempt)
-        if row is None:
-            return False
-        row |= {"error_name": failure.name, "error_message": failure.message}
-        row |= {"error_status": failure.status, "error_details": dict(failure.details)}
-        self._settle(row)
-        return True
+        if row is not None:
+            row |= {"error_name": failure.name, "error_message": failure.message}
+            row |= {"error_status": failure.status, "error_details": dict(failure.details)}
+        self._settle(query_uuid)
+        return row is not None
 
     async def request_cancel(self, query_uuid: str) -> QueryRecord | None:
         """Ask for a cancel; see `StatusStore.request_cancel`."""
         row = self._step(query_uuid, Event.CANCEL_REQUESTED)
-        if row is None:
-            return None
-        if row["status"] == QueryStatus.CANCELLED:
-            self._settle(row)
-        return record_of(row)
+        self._settle(query_uuid)
+        return record_of(row) if row is not None else None
 
     async def confirm_cancel(self, query_uuid: str, attempt: int, *, warning: str | None = None) -> bool:
         """End as cancelled; see `StatusStore.confirm_cancel`."""
         row = self._step(query_uuid, Event.CANCELLED, attempt=attempt)
-        if row is None:
-            return False
-        row |= _NO_ROWS
-        row["warnings"] = [*row["warnings"], *([warning] if warning is not None else [])]
-        self._settle(row)
-        return True
+        if row is not None:
+            row |= _NO_ROWS
+            row["warnings"] = [*row["warnings"], *([warning] if warning is not None else [])]
+        self._settle(query_uuid)
+        return row is not None
 
     async def lose(self, query_uuid: str, attempt: int, *, attempts_max: int, reason: str) -> QueryStatus | None:
         """Take a query from a lost attempt; see `StatusStore.lose`."""
         known = self._queries.get(query_uuid)
-        if known is None:
-            return None
-        event = loss(life_of(known), attempts_max=attempts_max)
+        event = loss(life_of(known), attempts_max=attempts_max) if known is not None else Event.LOST
         row = self._step(query_uuid, event, attempt=attempt)
-        if row is None:
-            return None
-        row |= _NO_ROWS | {"actor_name": None}
-        if event is Event.LOST:
-            row["queued_at"] = self._now()
-        elif event is Event.FAILED:
-            message = f"The query was started {attempt} times and lost each time: {reason}"
-            row |= {"error_name": "UnexpectedServerError", "error_message": message, "error_status": 500}
-        self._settle(row)
-        return QueryStatus(row["status"])
+        if row is not None:
+            row |= _NO_ROWS | {"actor_name": None, "queued_at": self._now()}
+            if event is Event.FAILED:
+                message = f"The query was started {attempt} times and lost each time: {reason}"
+                row |= {"error_name": "UnexpectedServerError", "error_message": message, "error_status": 500}
+        self._settle(query_uuid)
+        return QueryStatus(row["status"]) if row is not None else None
 
     async def settle(self) -> None:
         """Repair; see `StatusStore.settle`."""
         self._settle(None)
 
-    def _settle(self, ended: Row | None) -> None:
-        """Give those who wait for `ended`, or for any query that has ended, what it has; or let one of them run."""
+    def _settle(self, query_uuid: str | None) -> None:
+        """Give those who wait for a query, or for any, what it has if it has ended; or let one of them run."""
         orphans: dict[bytes, list[Row]] = {}
         for follower in [row for row in self._with_status(QueryStatus.PENDING) if row["leader_uuid"] is not None]:
             leader = self._queries[follower["leader_uuid"]]
-            if leader["status"] not in TERMINAL or (ended is not None and leader is not ended):
+            if leader["status"] not in TERMINAL or query_uuid not in (None, leader["query_uuid"]):
                 continue
             if leader["status"] == QueryStatus.CANCELLED:
                 orphans.setdefault(follower["cache_key"], []).append(follower)

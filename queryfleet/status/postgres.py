@@ -161,10 +161,11 @@ class PostgresStatusStore:
         values = new_values(query)
         shares = query.cache_key is not None and query.use_cache
         try:
-            for _ in range(_ACCEPT_TRIES):
+            for tries_left in reversed(range(_ACCEPT_TRIES)):
                 if shares and await self._row("accept_hit", **values) is not None:
                     return Acceptance(query_uuid=query.query_uuid, created=True, cache_hit=True)
-                if await self._row("accept", **values, is_leader=shares) is not None:
+                # After the last look nobody joins this query, so no other one can be in its way: the queue is full.
+                if await self._row("accept", **values, is_leader=shares and tries_left > 0) is not None:
                     return Acceptance(query_uuid=query.query_uuid, created=True)
                 if shares and await self._row("accept_follower", **values) is not None:
                     return Acceptance(query_uuid=query.query_uuid, created=True)

@@ -86,13 +86,14 @@ by_user as (
   from query q join project p using (project_uuid) left join busy b using (project_uuid, user_uuid)
   where q.status = 'pending' and q.leader_uuid is null),
 line as (
-  select query_uuid, created_at,
+  select query_uuid, created_at, user_turn,
          (coalesce((select sum(n) from busy b where b.project_uuid = u.project_uuid), 0)
           + row_number() over (partition by project_uuid order by user_turn, created_at, query_uuid))
          / coalesce((definition #>> '{limits,weight}')::float8, 1) as turn
   from by_user u)
 select count(*) + 1 as position from line, (select * from line where query_uuid = %(query_uuid)s) mine
-where (line.turn, line.created_at, line.query_uuid) < (mine.turn, mine.created_at, mine.query_uuid)
+where (line.turn, line.user_turn, line.created_at, line.query_uuid)
+      < (mine.turn, mine.user_turn, mine.created_at, mine.query_uuid)
 having exists (select from line where query_uuid = %(query_uuid)s);
 
 -- name: waiting
@@ -202,20 +203,23 @@ where f.leader_uuid = l.query_uuid and f.status = 'pending' and l.status in ('re
   and (%(query_uuid)s::uuid is null or l.query_uuid = %(query_uuid)s);
 
 -- name: promote_follower
--- Let the oldest of those who waited for a cancelled query run in its place, and the others wait for that one.
-with heirs as (
-  select distinct on (f.leader_uuid) f.query_uuid, f.leader_uuid
-  from query f join query l on l.query_uuid = f.leader_uuid
+-- Let the oldest of those who waited for a cancelled query run in its place, and the others wait for that one: one
+-- for each cache key, whomever they waited for, since no two queries may lead the same. They are locked before one is
+-- chosen, so that the chosen one cannot be cancelled before the others wait for it.
+with orphans as (
+  select f.query_uuid, f.cache_key, f.created_at from query f join query l on l.query_uuid = f.leader_uuid
   where f.status = 'pending' and l.status = 'cancelled'
     and (%(query_uuid)s::uuid is null or l.query_uuid = %(query_uuid)s)
-  order by f.leader_uuid, f.created_at, f.query_uuid)
+  order by f.query_uuid for update of f),
+heirs as (
+  select distinct on (cache_key) query_uuid, cache_key from orphans order by cache_key, created_at, query_uuid)
 update query f set
   leader_uuid = case when f.query_uuid = heirs.query_uuid then null else heirs.query_uuid end,
   is_leader = f.query_uuid = heirs.query_uuid and not exists (
     select from query x where x.cache_key = f.cache_key and x.is_leader and x.status in ('pending', 'running')),
-  status = 'pending'
-from heirs
-where f.leader_uuid = heirs.leader_uuid and f.status = 'pending';
+  queued_at = clock_timestamp(), status = 'pending'
+from orphans join heirs using (cache_key)
+where f.query_uuid = orphans.query_uuid;
 
 -- name: fail
 -- End in error. A running query only by its current attempt, a pending one by anybody (attempt null).
@@ -265,7 +269,8 @@ update query set
   status = case when cancel_requested_at is not null then 'cancelled'
                 when attempt >= %(attempts_max)s then 'error' else 'pending' end,
   phase = case when cancel_requested_at is null and attempt < %(attempts_max)s then 'queued' else phase end,
-  actor_name = null, lease_until = null, row_count = 0, byte_count = 0, chunk_count = 0,
+  actor_name = null, lease_until = null, queued_at = clock_timestamp(),
+  row_count = 0, byte_count = 0, chunk_count = 0,
   ended_at = case when cancel_requested_at is not null or attempt >= %(attempts_max)s then clock_timestamp() end,
   error_name = case when cancel_requested_at is null and attempt >= %(attempts_max)s then %(error_name)s end,
   error_message = case when cancel_requested_at is null and attempt >= %(attempts_max)s then %(error_message)s end,
@@ -274,11 +279,11 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'runnin
 returning status;
 
 -- name: queue_overdue
--- Queries that have waited longer than their project allows.
+-- Queries that have waited longer than their project allows, since they came into the queue or came back into it.
 select q.query_uuid::text, coalesce((p.definition #>> '{limits,queue_seconds}')::float8, %(queue_seconds)s) as seconds
 from query q join project p using (project_uuid)
 where q.status = 'pending' and q.leader_uuid is null
-  and q.created_at < now() - make_interval(
+  and q.queued_at < now() - make_interval(
     secs => coalesce((p.definition #>> '{limits,queue_seconds}')::float8, %(queue_seconds)s));
 
 -- name: abandoned
@@ -338,11 +343,11 @@ where project_uuid = %(project_uuid)s
   and (%(until)s::timestamptz is null or created_at < %(until)s);
 
 -- name: queue_depth
--- How many queries wait and run, and how long the first one has waited.
+-- How many queries wait for an actor and run, and how long the first of the former has waited.
 select count(*) filter (where status = 'pending' and leader_uuid is null) as pending,
        count(*) filter (where status = 'running') as running,
-       coalesce(extract(epoch from clock_timestamp() - min(created_at) filter (where status = 'pending')), 0)::float8
-         as oldest_seconds
+       coalesce(extract(epoch from clock_timestamp() - min(queued_at) filter (
+         where status = 'pending' and leader_uuid is null)), 0)::float8 as oldest_seconds
 from query where status in ('pending', 'running');
 
 -- name: put_project

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
+
+_VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}|[0-9.]+ s|[a-z]+_[a-z]+ ")
+_SHOWN_CHARACTERS = 500
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,11 +49,21 @@ def report(*, seed: int, seconds: float, stories: Sequence[Story], kills: Sequen
         silent = [kill.silent_seconds for kill in alone if kill.silent_seconds is not None]
         times = sum(1 for kill in kills if kill.kind == kind)
         lines.append(f"| {kind} | {times} | {_figures(settled)} | {_figures(silent)} |")
-    lines += ["", f"Violations: {len(journal.violations)}", *(f"- {text}" for text in journal.violations)]
+    lines += ["", f"Violations: {len(journal.violations)}", *_told(journal.violations)]
     errors = Counter(story.error.split(":")[0] for story in accepted if story.status == "error")
     if errors:
         lines += ["", "Errors: " + ", ".join(f"{count} × {name}" for name, count in errors.items())]
     return "\n".join(lines)
+
+
+def _told(violations: Sequence[str]) -> list[str]:
+    """Return one line for each that is not the same as an earlier one but for its time and the query."""
+    alike: dict[str, tuple[str, int]] = {}
+    for text in violations:
+        kind = _VARYING.sub("", text)
+        first, times = alike.get(kind, (text, 0))
+        alike[kind] = (first, times + 1)
+    return [f"- {times} × {first[:_SHOWN_CHARACTERS]}" for first, times in alike.values()]
 
 
 def _figures(values: Sequence[float]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.chaos.stack import ChaosStack
 
 SETTLE_SECONDS = 15.0  # the promise: from when a part is back until every query accepted before has ended
+_BREAK_CONNECTIONS = ("serve replica", "haproxy", "proxy actor", "worker node", "head")
 _LEAVE_SECONDS = 10.0  # for the last sessions to leave the warehouse
 # Between a kill and the next one of those that may overlap; a worker or head that is being replaced is awaited.
 _PAUSE = (0.5, 3.0)
@@ -81,6 +82,7 @@ class Run:
             self._observer.stop()
         seconds = time.monotonic() - began_at
         self._measure()
+        self._check_unanswered()
         Verdict(self._stack, self._http, self._load, self._observer, self.journal).check()
         stories = self._load.snapshot()
         text = report(seed=self._seed, seconds=seconds, stories=stories, kills=self.kills, journal=self.journal)
@@ -107,6 +109,19 @@ class Run:
             return not any(story.accepted_at <= kill.back_at for story in self._load.open_stories())
 
         wait_until(is_settled, seconds=120)
+
+    def _check_unanswered(self) -> None:
+        """A connection that gives no answer belongs to a proxy, a replica or a node that was killed just before."""
+        for answer in self.journal.answers:
+            told = any(
+                kill.kind in _BREAK_CONNECTIONS
+                and answer.ended_at >= kill.at
+                and answer.began_at <= kill.back_at + 10.0
+                for kill in self.kills
+            )
+            if answer.status is None and not told:
+                since = answer.began_at - self.journal.began_at
+                self.journal.accuse(f"at {since:.1f} s, with every proxy running: {answer.described()}")
 
     def _measure(self) -> None:
         stories = [story for story in self._load.snapshot() if story.accepted_at is not None]

@@ -1,63 +1,26 @@
-"""The status store against a real PostgreSQL."""
+"""What the status store does with a real PostgreSQL beyond what every status store promises."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import uuid
 
 import psycopg
 import pytest
 
-from queryfleet.errors import (
-    AttemptFencedError,
-    ConflictError,
-    NotFoundError,
-    StatusStoreError,
-    TooManyRequestsError,
-)
-from queryfleet.model import ChunkRef, Column, ColumnType
+from queryfleet.errors import AttemptFencedError, StatusStoreError
 from queryfleet.status.changes import QUERY_CHANNEL, WORK_CHANNEL, ChangeListener
 from queryfleet.status.migrations import LATEST, migrate, schema_version
 from queryfleet.status.postgres import PostgresStatusStore, load_statements
 from queryfleet.status.record import Failure
-from queryfleet.status.transitions import Phase, QueryStatus
-from tests.fixtures.statuses import PROJECT, USER, new_query
+from queryfleet.status.transitions import QueryStatus
+from tests.fixtures.statuses import claimed, new_query, shared_query
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 ANSWER_SECONDS = 5.0
-
-
-def chunk(index=0, first_row=0, row_count=10, query_uuid="q", attempt=1):
-    return ChunkRef(
-        index=index,
-        key=f"results/{query_uuid}/{attempt}/{index:08d}.jsonl",
-        first_row=first_row,
-        row_count=row_count,
-        byte_count=100,
-        crc32=0xFFFFFFFF,
-        blocks=b"\x64\x00\x00\x00" + b"\x64\x00\x00\x00\x01\x00\x00\x00",
-    )
-
-
-async def claimed(statuses, **changes):
-    query = new_query(**changes)
-    await statuses.accept(query)
-    record = await statuses.claim(query.query_uuid, "query-a", lease_seconds=30)
-    assert record is not None
-    return record
-
-
-async def finish(statuses, record, chunks=(), row_count=0, byte_count=0, chunk_count=0):
-    await statuses.finish(
-        record.query_uuid,
-        record.attempt,
-        chunks=chunks,
-        row_count=row_count,
-        byte_count=byte_count,
-        chunk_count=chunk_count,
-        ttl_seconds=60,
-    )
 
 
 async def test_statements_prepared_on_a_real_server_are_all_valid(migrated_url):
@@ -65,7 +28,7 @@ async def test_statements_prepared_on_a_real_server_are_all_valid(migrated_url):
     async with await psycopg.AsyncConnection.connect(migrated_url, autocommit=True) as connection:
         for name, statement in load_statements().items():
             numbered = psycopg._queries.PostgresQuery(psycopg.adapt.Transformer(connection))
-            names = set(__import__("re").findall(rb"%\((\w+)\)s", statement))
+            names = set(re.findall(rb"%\((\w+)\)s", statement))
             numbered.convert(statement, {key.decode(): None for key in names})
             await connection.execute(f"prepare p_{name} as ".encode() + numbered.query)
 
@@ -80,214 +43,6 @@ async def test_migrate_called_by_many_at_once_leaves_one_schema(database_url):
 async def test_schema_version_without_schema_is_none(database_url):
     """An empty database is told from a migrated one."""
     assert schema_version(database_url) is None
-
-
-async def test_accept_then_load_gives_a_pending_query(statuses):
-    """What was accepted can be read back."""
-    query = new_query(row_limit=7)
-    acceptance = await statuses.accept(query)
-    record = await statuses.load(query.query_uuid)
-    assert (acceptance.query_uuid, acceptance.created) == (query.query_uuid, True)
-    assert (record.status, record.phase, record.attempt) == (QueryStatus.PENDING, Phase.QUEUED, 0)
-    assert (record.row_limit, record.columns, record.failure) == (7, None, None)
-
-
-async def test_accept_of_unknown_project_is_not_found(statuses):
-    """A query cannot be stored in a project that is not there."""
-    with pytest.raises(NotFoundError):
-        await statuses.accept(new_query(project_uuid=str(uuid.uuid4())))
-
-
-async def test_accept_repeated_with_one_key_gives_the_first_query(statuses):
-    """The same request under the same key runs once, however often and however parallel it is sent."""
-    outcomes = await asyncio.gather(*(statuses.accept(new_query(idempotency_key="k")) for _ in range(8)))
-    assert len({outcome.query_uuid for outcome in outcomes}) == 1
-    assert sum(outcome.created for outcome in outcomes) == 1
-
-
-async def test_accept_with_one_key_for_two_requests_conflicts(statuses):
-    """A key names one request only."""
-    await statuses.accept(new_query(idempotency_key="k", request_hash=b"one"))
-    with pytest.raises(ConflictError):
-        await statuses.accept(new_query(idempotency_key="k", request_hash=b"two"))
-
-
-async def test_claim_takes_each_query_once(statuses):
-    """Parallel claims never give one query to two actors."""
-    query = new_query()
-    await statuses.accept(query)
-    claims = (statuses.claim(query.query_uuid, f"query-{n}", lease_seconds=30) for n in range(8))
-    records = await asyncio.gather(*claims)
-    assert sum(record is not None for record in records) == 1
-
-
-async def test_waiting_shows_each_users_oldest_and_running_shows_slots(statuses):
-    """The scheduler sees everybody's next queries, however many one of them has."""
-    other = str(uuid.uuid4())
-    queries = [new_query() for _ in range(4)] + [new_query(user_uuid=other)]
-    for query in queries:
-        await statuses.accept(query)
-    await statuses.claim(queries[0].query_uuid, "query-a", lease_seconds=30)
-    waiting = await statuses.waiting(per_user=2)
-    assert {query.query_uuid for query in waiting} == {queries[n].query_uuid for n in (1, 2, 4)}
-    assert [(slot.project_uuid, slot.user_uuid) for slot in await statuses.running()] == [(PROJECT, USER)]
-
-
-async def test_queue_position_counts_from_one_in_claim_order(statuses):
-    """What a client is told is the order in which queries are claimed."""
-    queries = [new_query() for _ in range(3)]
-    for query in queries:
-        await statuses.accept(query)
-    assert [await statuses.queue_position(query.query_uuid) for query in queries] == [1, 2, 3]
-    await statuses.claim(queries[0].query_uuid, "query-a", lease_seconds=30)
-    assert [await statuses.queue_position(query.query_uuid) for query in queries] == [None, 1, 2]
-
-
-async def test_whole_life_is_recorded(statuses):
-    """Phases, columns, chunks and totals are there at the end, with a duration for each phase."""
-    record = await claimed(statuses)
-    ids = (record.query_uuid, record.attempt)
-    assert (await statuses.record_executing(*ids, "wh-1")).current
-    columns = [Column(reference="n", type=ColumnType.NUMBER)]
-    assert (await statuses.record_fetching(*ids, columns=columns, arrow_schema=b"schema")).current
-    await statuses.commit_chunk(*ids, chunk())
-    assert (await statuses.record_finishing(*ids)).current
-    await finish(statuses, record, (chunk(1, 10, 5),), row_count=15, byte_count=200, chunk_count=2)
-    ended = await statuses.load(record.query_uuid)
-    assert ended.status is QueryStatus.READY
-    assert (ended.row_count, ended.byte_count, ended.chunk_count) == (15, 200, 2)
-    assert (ended.columns, ended.arrow_schema, ended.warehouse_query_id) == (tuple(columns), b"schema", "wh-1")
-    assert set(ended.timings.milliseconds()) == {
-        "queueMs", "connectMs", "executeMs", "fetchMs", "finishMs", "totalMs",
-    }  # fmt: skip
-
-
-async def test_chunks_of_a_row_range_are_just_those_that_hold_it(statuses):
-    """A page reads the references it needs and no others."""
-    record = await claimed(statuses)
-    for index in range(4):
-        await statuses.commit_chunk(record.query_uuid, record.attempt, chunk(index, index * 10, 10))
-
-    async def found(first, end):
-        refs = await statuses.chunks(record.query_uuid, record.attempt, first_row=first, end_row=end)
-        return [ref.index for ref in refs]
-
-    assert await found(0, 1) == [0]
-    assert await found(9, 11) == [0, 1]
-    assert await found(10, 30) == [1, 2]
-    assert await found(39, 100) == [3]
-    assert (await statuses.chunks(record.query_uuid, record.attempt, first_row=0, end_row=1))[0] == chunk(0, 0, 10)
-
-
-async def test_commit_out_of_order_is_refused(statuses):
-    """A gap in a result can never be published."""
-    record = await claimed(statuses)
-    with pytest.raises(AttemptFencedError):
-        await statuses.commit_chunk(record.query_uuid, record.attempt, chunk(1, 10, 10))
-
-
-async def test_commit_repeated_counts_once(statuses):
-    """A commit whose answer was lost can be sent again."""
-    record = await claimed(statuses)
-    for _ in range(2):
-        await statuses.commit_chunk(record.query_uuid, record.attempt, chunk())
-    assert (await statuses.load(record.query_uuid)).row_count == 10
-
-
-async def test_finish_with_wrong_totals_is_refused_and_publishes_nothing(statuses):
-    """A result is never called complete when its chunks do not add up, and its last chunk does not appear either."""
-    record = await claimed(statuses)
-    with pytest.raises(AttemptFencedError):
-        await finish(statuses, record, (chunk(),), row_count=11, byte_count=100, chunk_count=1)
-    after = await statuses.load(record.query_uuid)
-    assert (after.status, after.chunk_count) == (QueryStatus.RUNNING, 0)
-
-
-async def test_finish_repeated_is_accepted(statuses):
-    """A final write whose answer was lost can be sent again."""
-    record = await claimed(statuses)
-    for _ in range(2):
-        await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
-    assert (await statuses.load(record.query_uuid)).status is QueryStatus.READY
-
-
-async def test_old_attempt_can_write_nothing(statuses):
-    """An actor thought dead does no harm when it wakes up."""
-    old = await claimed(statuses)
-    await statuses.lose(old.query_uuid, old.attempt, attempts_max=3, reason="test")
-    new = await statuses.claim(old.query_uuid, "query-b", lease_seconds=30)
-    assert new.attempt == 2
-    assert not (await statuses.renew(old.query_uuid, old.attempt, lease_seconds=30)).current
-    assert not (await statuses.record_executing(old.query_uuid, old.attempt, "x")).current
-    with pytest.raises(AttemptFencedError):
-        await statuses.commit_chunk(old.query_uuid, old.attempt, chunk())
-    with pytest.raises(AttemptFencedError):
-        await finish(statuses, old)
-    assert not await statuses.fail(old.query_uuid, old.attempt, Failure(name="X", message="late"))
-    assert (await statuses.load(old.query_uuid)).status is QueryStatus.RUNNING
-
-
-async def test_lost_too_often_ends_in_error(statuses):
-    """A query that kills its actors does not do so for ever."""
-    record = await claimed(statuses)
-    status = await statuses.lose(record.query_uuid, record.attempt, attempts_max=1, reason="its process died")
-    ended = await statuses.load(record.query_uuid)
-    assert (status, ended.status) == (QueryStatus.ERROR, QueryStatus.ERROR)
-    assert "its process died" in ended.failure.message
-
-
-async def test_expired_lease_is_found(statuses):
-    """An actor that is not heard of is noticed."""
-    query = new_query()
-    await statuses.accept(query)
-    await statuses.claim(query.query_uuid, "query-a", lease_seconds=-1)
-    assert [row["query_uuid"] for row in await statuses.expired_leases()] == [query.query_uuid]
-
-
-async def test_cancel_of_pending_ends_it_at_once(statuses):
-    """A query that was not started never starts."""
-    query = new_query()
-    await statuses.accept(query)
-    assert (await statuses.request_cancel(query.query_uuid)).status is QueryStatus.CANCELLED
-    assert await statuses.claim(query.query_uuid, "query-a", lease_seconds=30) is None
-
-
-async def test_cancel_of_running_wins_against_finish(statuses):
-    """Once a cancel is accepted the query cannot become ready any more."""
-    record = await claimed(statuses)
-    await statuses.request_cancel(record.query_uuid)
-    assert (await statuses.renew(record.query_uuid, record.attempt, lease_seconds=30)).cancel_requested
-    with pytest.raises(AttemptFencedError):
-        await finish(statuses, record)
-    assert await statuses.confirm_cancel(record.query_uuid, record.attempt, warning="late")
-    ended = await statuses.load(record.query_uuid)
-    assert (ended.status, ended.warnings) == (QueryStatus.CANCELLED, ("late",))
-
-
-async def test_cancel_of_ended_changes_nothing(statuses):
-    """Terminal states are final."""
-    record = await claimed(statuses)
-    await finish(statuses, record)
-    assert await statuses.request_cancel(record.query_uuid) is None
-    assert (await statuses.load(record.query_uuid)).status is QueryStatus.READY
-
-
-async def test_error_keeps_name_message_and_details(statuses):
-    """A client can read everything the warehouse said."""
-    record = await claimed(statuses)
-    failure = Failure(name="WarehouseQueryError", message="no such table", status=400, details={"sqlState": "42P01"})
-    assert await statuses.fail(record.query_uuid, record.attempt, failure)
-    assert (await statuses.load(record.query_uuid)).failure == failure
-
-
-async def test_token_is_found_by_hash_with_its_roles(statuses):
-    """A token leads to its user and projects; an unknown one to nothing."""
-    await statuses.put_token(
-        token_uuid=str(uuid.uuid4()), token_hash=b"h", user_uuid=USER, name="n", roles={PROJECT: "editor"}
-    )
-    row = await statuses.load_token(b"h")
-    assert (row["user_uuid"], row["roles"]) == (USER, {PROJECT: "editor"})
-    assert await statuses.load_token(b"other") is None
 
 
 async def test_database_away_is_a_retryable_error_without_the_password():
@@ -322,106 +77,3 @@ async def test_changes_wake_those_who_watch(statuses, migrated_url):
     assert queries.watcher_count == 0
     await queries.close()
     await work.close()
-
-
-def shared_query(**changes):
-    return new_query(cache_key=b"k" * 32, **changes)
-
-
-async def test_equal_queries_at_once_have_one_leader(statuses):
-    """Fifty equal questions at the same time are one run, and all get its rows."""
-    queries = [shared_query() for _ in range(50)]
-    await asyncio.gather(*(statuses.accept(query) for query in queries))
-    (leader,) = await statuses.waiting()
-    record = await statuses.claim(leader.query_uuid, "query-a", lease_seconds=30)
-    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
-    for query in queries:
-        ended = await statuses.load(query.query_uuid)
-        assert (ended.status, ended.row_count) == (QueryStatus.READY, 10)
-        assert (ended.result_query_uuid, ended.result_attempt) == (leader.query_uuid, 1)
-
-
-async def test_follower_shows_what_its_leader_is_doing(statuses):
-    """Who waits for another query's result sees its progress and can read its pages."""
-    record = await claimed(statuses, cache_key=b"k" * 32)
-    follower = shared_query()
-    await statuses.accept(follower)
-    columns = [Column(reference="n", type=ColumnType.NUMBER)]
-    await statuses.record_fetching(record.query_uuid, record.attempt, columns=columns, arrow_schema=b"s")
-    await statuses.commit_chunk(record.query_uuid, record.attempt, chunk())
-    seen = await statuses.load(follower.query_uuid)
-    assert (seen.query_uuid, seen.status, seen.phase) == (follower.query_uuid, QueryStatus.RUNNING, Phase.FETCHING)
-    assert (seen.row_count, seen.columns, seen.arrow_schema) == (10, tuple(columns), b"s")
-    assert (seen.result_query_uuid, seen.result_attempt) == (record.query_uuid, 1)
-
-
-async def test_later_equal_query_is_a_cache_hit_until_it_expires(statuses):
-    """Rows that are there are used, with their age; not when they are about to expire, and not when told not to."""
-    record = await claimed(statuses, cache_key=b"k" * 32)
-    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
-    hit = shared_query()
-    assert (await statuses.accept(hit)).cache_hit
-    seen = await statuses.load(hit.query_uuid)
-    assert (seen.status, seen.cache_hit, seen.result_query_uuid) == (QueryStatus.READY, True, record.query_uuid)
-    original = await statuses.load(record.query_uuid)
-    assert seen.results_expire_at == original.results_expire_at
-    assert not (await statuses.accept(shared_query(cache_margin_seconds=3600.0))).cache_hit
-    fresh = shared_query(use_cache=False)
-    assert not (await statuses.accept(fresh)).cache_hit
-    assert (await statuses.load(fresh.query_uuid)).leader_uuid is None
-
-
-async def test_error_of_the_leader_reaches_its_followers(statuses):
-    """Who waited for a result learns why there is none."""
-    record = await claimed(statuses, cache_key=b"k" * 32)
-    follower = shared_query()
-    await statuses.accept(follower)
-    failure = Failure(name="WarehouseQueryError", message="no such table", status=400)
-    await statuses.fail(record.query_uuid, record.attempt, failure)
-    assert (await statuses.load(follower.query_uuid)).failure == failure
-
-
-async def test_cancel_of_the_leader_lets_a_follower_run(statuses):
-    """One person's cancel does not take the result from the others."""
-    record = await claimed(statuses, cache_key=b"k" * 32)
-    followers = [shared_query() for _ in range(3)]
-    for follower in followers:
-        await statuses.accept(follower)
-    await statuses.request_cancel(record.query_uuid)
-    await statuses.confirm_cancel(record.query_uuid, record.attempt)
-    (heir,) = await statuses.waiting()
-    assert heir.query_uuid == followers[0].query_uuid
-    again = await statuses.claim(heir.query_uuid, "query-b", lease_seconds=30)
-    await finish(statuses, again)
-    states = [(await statuses.load(follower.query_uuid)).status for follower in followers]
-    assert [QueryStatus.READY] * 3 == states
-
-
-async def test_cancel_of_a_follower_leaves_the_leader_alone(statuses):
-    """A person can only cancel their own wait."""
-    record = await claimed(statuses, cache_key=b"k" * 32)
-    follower = shared_query()
-    await statuses.accept(follower)
-    await statuses.request_cancel(follower.query_uuid)
-    assert (await statuses.load(follower.query_uuid)).status is QueryStatus.CANCELLED
-    assert (await statuses.load(record.query_uuid)).status is QueryStatus.RUNNING
-
-
-async def test_accept_beyond_the_queue_limit_is_refused(statuses):
-    """A full queue says so at once, with a time to come back."""
-    for _ in range(3):
-        await statuses.accept(new_query(queue_max=3))
-    with pytest.raises(TooManyRequestsError) as caught:
-        await statuses.accept(new_query(queue_max=3))
-    assert caught.value.details["retryAfterSeconds"] > 0
-
-
-async def test_queue_overdue_and_abandoned_are_found(statuses):
-    """Queries that waited too long, and those that nobody polls any more, are told."""
-    kept, polled = new_query(), new_query(poll_ttl_seconds=0.000001)
-    await statuses.accept(kept)
-    await statuses.accept(polled)
-    overdue = {row["query_uuid"] for row in await statuses.queue_overdue(queue_seconds=0.0)}
-    assert overdue == {kept.query_uuid, polled.query_uuid}
-    assert await statuses.queue_overdue(queue_seconds=3600.0) == []
-    assert [row["query_uuid"] for row in await statuses.abandoned()] == [polled.query_uuid]

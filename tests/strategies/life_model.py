@@ -154,6 +154,7 @@ class LifeModel:
         if totals != (rows, size, count):
             return False
         if not new and (known.life.status, known.life.attempt) == (QueryStatus.READY, attempt):
+            self.settle(uuid)
             return True
         if not self.step(uuid, Event.FINISHED, attempt):
             return False
@@ -171,40 +172,34 @@ class LifeModel:
         done = self.step(uuid, Event.FAILED, attempt)
         if done:
             self.known[uuid].error = error
-            self.settle(uuid)
+        self.settle(uuid)
         return done
 
     def request_cancel(self, uuid: str) -> QueryStatus | None:
         """Return the status afterwards, None when nothing changed."""
-        if not self.step(uuid, Event.CANCEL_REQUESTED):
-            return None
-        self._cancelled(uuid)
-        return self.known[uuid].life.status
+        done = self.step(uuid, Event.CANCEL_REQUESTED)
+        self.settle(uuid)
+        return self.known[uuid].life.status if done else None
 
     def confirm_cancel(self, uuid: str, attempt: int) -> bool:
         """Return whether the query ended by this."""
         done = self.step(uuid, Event.CANCELLED, attempt)
         if done:
-            self._cancelled(uuid)
-        return done
-
-    def _cancelled(self, uuid: str) -> None:
-        if not self.known[uuid].is_live:
             self.known[uuid].totals = (0, 0, 0)
-            self.settle(uuid)
+        self.settle(uuid)
+        return done
 
     def lose(self, uuid: str, attempt: int, *, attempts_max: int) -> QueryStatus | None:
         """Return the status afterwards, None when nothing changed."""
         known = self.known[uuid]
         event = loss(known.life, attempts_max=attempts_max)
-        if not self.step(uuid, event, attempt):
-            return None
-        known.totals, known.lease_over = (0, 0, 0), False
-        if event is Event.FAILED:
-            known.error = "UnexpectedServerError"
-        if not known.is_live:
-            self.settle(uuid)
-        return known.life.status
+        done = self.step(uuid, event, attempt)
+        if done:
+            known.totals, known.lease_over = (0, 0, 0), False
+            if event is Event.FAILED:
+                known.error = "UnexpectedServerError"
+        self.settle(uuid)
+        return known.life.status if done else None
 
     def settle(self, ended: str | None = None) -> None:
         """End or promote those who wait for `ended`; None: for anybody who has ended."""
