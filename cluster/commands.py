@@ -131,7 +131,7 @@ def _run(
     settings: Settings, folders: list[Path], port: int, data_dir: Path, ready_file: Path | None, stop: StopSignals
 ) -> None:
     from cluster.bootstrap import Service
-    from cluster.local.ports import free_ports
+    from cluster.local.ports import check_free, free_ports
     from cluster.local.sample import write_shop_project
     from cluster.local.stack import LocalStack, private_file
     from queryfleet.project import load_project
@@ -143,6 +143,8 @@ def _run(
         with stop.breaking_off():
             folders = [write_shop_project(data_dir / "shop")]
     projects = [load_project(folder) for folder in folders]
+    if port and "RAY_ADDRESS" not in os.environ:
+        check_free(settings.host, port)  # on a given cluster it may be the service's that we take over
     stack = LocalStack(data_dir, settings, say=_say)
     service: Service | None = None
     announced: dict[Path, str] = {}  # what we wrote, so ours to remove

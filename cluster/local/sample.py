@@ -2,9 +2,9 @@
 
 Every value is computed from the number of its row by an integer hash written out here, not by the engine's
 own, so the same rows come out of every DuckDB version and however many threads made them. Three tables, in
-`shop.sql` beside this file: customers, products, and orders from 2022-01-01 to 2024-12-31, growing and
-ascending in time. They hold what real tables hold: NULLs, decimals, dates and timestamps, booleans, and text
-from many languages.
+`shop.sql` beside this file, and models over them in `shop`: customers, products, and orders from 2022-01-01 to
+2024-12-31, growing and ascending in time. They hold what real tables hold: NULLs, decimals, dates and
+timestamps, booleans, and text from many languages.
 
     python -m cluster.local.sample examples/shop
 """
@@ -69,7 +69,7 @@ def create_shop(path: Path, *, orders: int = 2_000_000, threads: int | None = No
 
 
 def write_shop_project(folder: Path) -> Path:
-    """Make a project of the shop: `project.yml` and `shop.duckdb`. What exists already is left as it is.
+    """Make a project of the shop: `project.yml`, `models/` and `shop.duckdb`. What exists already is left as it is.
 
     Args:
         folder: Made when missing.
@@ -92,7 +92,25 @@ def write_shop_project(folder: Path) -> Path:
         written = folder / f".project.yml.{os.getpid()}"
         written.write_text(PROJECT_TEXT, encoding="utf-8")
         written.replace(project)
+    _write_models(folder)
     return folder
+
+
+def _write_models(folder: Path) -> None:
+    """Copy the shop's models, unless the folder has a `models` already: files may have been removed on purpose."""
+    models = folder / "models"
+    if models.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".models.") as made:
+        whole = Path(made) / "models"
+        whole.mkdir()
+        for each in resources.files("cluster.local").joinpath("shop").iterdir():
+            (whole / each.name).write_text(each.read_text(encoding="utf-8"), encoding="utf-8")
+        try:
+            whole.rename(models)
+        except OSError:
+            if not models.exists():  # else somebody was first, and theirs is the same
+                raise
 
 
 def main(arguments: list[str]) -> int:

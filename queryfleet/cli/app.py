@@ -50,6 +50,14 @@ _Json = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
 _QueryUuid = Annotated[UUID, typer.Argument(metavar="UUID", help="The query.")]
 _DATA_DIR = Path(".queryfleet")
 
+_project_app = typer.Typer(
+    help="Look after the folder a project is: its models.",
+    epilog=EXIT_CODES_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(_project_app, name="project")
+
 
 def run() -> None:
     """Run a command and end the process; errors raised on purpose become a message and an exit code."""
@@ -147,6 +155,19 @@ def _cancel(  # noqa: PLR0917 - one parameter per flag
     from queryfleet.cli.inspect import cancel_query
 
     _write(cancel_query(_connection(url, token, project, data_dir), str(query_uuid)), as_json=as_json)
+
+
+@_project_app.command("check", epilog=EXIT_CODES_HELP)
+def _check(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds `project.yml` and `models`.")],
+    as_json: _Json = False,
+) -> None:
+    """Check every model of a project, without a server. Ends with 1 when there is an error."""
+    from queryfleet.cli.project import check_project
+
+    report = check_project(folder, as_json=as_json)
+    sys.stdout.write(report.text)
+    raise typer.Exit(int(report.exit_code))
 
 
 def _connection(url: str | None, token: str | None, project: str | None, data_dir: Path) -> Connection:

@@ -87,34 +87,44 @@ def pack_blocks(data: memoryview, row_starts: np.ndarray, first_row: int, block_
     return _HEAD.pack(block_rows) + b"".join(entries)
 
 
-def blocks_of(chunk: ChunkRef) -> list[Block]:
-    """Unpack the index of one chunk.
+def blocks_of(chunk: ChunkRef, first_row: int | None = None, end_row: int | None = None) -> list[Block]:
+    """Unpack those blocks of one chunk that hold rows `first_row` up to, not including, `end_row`; all by default.
 
     Raises:
         ResultCorruptError: The index does not fit the chunk's length or row count.
+
+    Cost: two passes over the packed index without a Python object for each block, then O(blocks returned).
     """
-    block_rows, entries = _unpacked(chunk)
+    import numpy as np
+
+    if len(chunk.blocks) < _HEAD.size or (len(chunk.blocks) - _HEAD.size) % _ENTRY.size:
+        raise _misfit(chunk)
+    block_rows: int = _HEAD.unpack_from(chunk.blocks)[0]
+    entries = np.frombuffer(chunk.blocks, dtype="<u4", offset=_HEAD.size).reshape(-1, 2)
+    last_row = chunk.first_row + chunk.row_count
+    if block_rows == 0 or len(entries) != (last_row - 1) // block_rows - chunk.first_row // block_rows + 1:
+        raise _misfit(chunk)
+    ends = entries[:, 0].cumsum(dtype=np.int64)
+    if ends[-1] != chunk.byte_count:
+        raise _misfit(chunk)
+    before = chunk.first_row // block_rows
+    begin = max(chunk.first_row, chunk.first_row if first_row is None else first_row)
+    until = min(last_row, last_row if end_row is None else end_row)
     blocks = []
-    row, start = chunk.first_row, 0
-    end_row = chunk.first_row + chunk.row_count
-    for length, crc in entries:
-        next_row = min(row - row % block_rows + block_rows, end_row)
-        blocks.append(Block(first_row=row, row_count=next_row - row, start=start, end=start + length, crc32=crc))
-        row, start = next_row, start + length
-    if row != end_row or start != chunk.byte_count:
-        raise _misfit(chunk)
+    for index in range(begin // block_rows - before, (until - 1) // block_rows - before + 1):
+        block_first = max(chunk.first_row, (before + index) * block_rows)
+        block_end = min(last_row, (before + index + 1) * block_rows)
+        end = int(ends[index])
+        blocks.append(
+            Block(
+                first_row=block_first,
+                row_count=block_end - block_first,
+                start=end - int(entries[index, 0]),
+                end=end,
+                crc32=int(entries[index, 1]),
+            )
+        )
     return blocks
-
-
-def _unpacked(chunk: ChunkRef) -> tuple[int, list[tuple[int, int]]]:
-    try:
-        block_rows: int = _HEAD.unpack_from(chunk.blocks)[0]
-        entries = [(length, crc) for length, crc in _ENTRY.iter_unpack(chunk.blocks[_HEAD.size :])]
-    except struct.error:
-        raise _misfit(chunk) from None
-    if block_rows == 0:
-        raise _misfit(chunk)
-    return block_rows, entries
 
 
 def _misfit(chunk: ChunkRef) -> ResultCorruptError:
@@ -148,7 +158,7 @@ def page_slices(chunks: Sequence[ChunkRef], first_row: int, row_count: int) -> l
         if chunk.first_row > row:
             break
         until = min(end_row, chunk.first_row + chunk.row_count)
-        wanted = tuple(b for b in blocks_of(chunk) if b.first_row < until and b.first_row + b.row_count > row)
+        wanted = tuple(blocks_of(chunk, row, until))
         slices.append(
             ChunkSlice(chunk=chunk, blocks=wanted, skip_rows=row - wanted[0].first_row, row_count=until - row)
         )

@@ -224,7 +224,7 @@ class MemoryStatusStore(MemoryReads):
         """Publish the end; see `StatusStore.finish`."""
         said = {"row_count": row_count, "byte_count": byte_count, "chunk_count": chunk_count}
         published = self._chunks.get((query_uuid, attempt), ())
-        new = [chunk for chunk in chunks if chunk not in published]
+        new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in published]
         totals = self._totals_with(query_uuid, attempt, new)
         row = self._queries.get(query_uuid, {})
         if said == totals and not new and (row["status"], row["attempt"]) == (QueryStatus.READY, attempt):

@@ -14,6 +14,7 @@ import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 from pydantic import SecretStr
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import psutil
 
 LEDGER_UUID = "0e8f5a34-6b1f-4f6a-8b8e-64f1b6a3a5d2"
 PROJECTS = {"shop": PROJECT_UUID, "ledger": LEDGER_UUID}
@@ -196,10 +196,19 @@ class ChaosStack:
         self._worker.stop()
         self.start_worker()
 
+    @property
+    def stack_ids(self) -> list[str]:
+        """The markers of the nodes that run."""
+        return [self._head_id] + ([self._worker.stack_id] if self._worker is not None else [])
+
+    def store_process(self) -> psutil.Process:
+        """Return the process of the result store."""
+        assert self.store.pid is not None
+        return psutil.Process(self.store.pid)
+
     def processes(self, title: str) -> list[psutil.Process]:
         """Return the live processes of the cluster whose command line begins with `title`."""
-        ids = [self._head_id] + ([self._worker.stack_id] if self._worker is not None else [])
-        return [process for stack_id in ids for process in marked_processes(stack_id, title)]
+        return [process for stack_id in self.stack_ids for process in marked_processes(stack_id, title)]
 
     def await_process(self, title: str) -> list[psutil.Process]:
         """Return the processes with this title, waiting until there is one."""

@@ -11,7 +11,7 @@ import pytest
 from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, TooManyRequestsError
 from queryfleet.model import Column, ColumnType
 from queryfleet.status.admission import claim_order
-from queryfleet.status.record import Failure, HistoryFilter
+from queryfleet.status.record import Failure, HistoryEntry, HistoryFilter
 from queryfleet.status.transitions import Phase, QueryStatus
 from tests.fixtures.statuses import PROJECT, USER, age, chunk, claimed, finish, new_query, shared_query
 
@@ -329,3 +329,252 @@ async def test_queue_overdue_and_abandoned_are_found(statuses):
     assert overdue == {kept.query_uuid, polled.query_uuid}
     assert await statuses.queue_overdue(queue_seconds=3600.0) == []
     assert [row["query_uuid"] for row in await statuses.abandoned()] == [polled.query_uuid]
+
+
+async def test_accept_of_a_follower_into_a_full_queue_is_welcome(statuses):
+    """Who shares another query's run takes no place in the queue."""
+    for _ in range(2):
+        assert (await statuses.accept(shared_query(queue_max=1))).created
+    with pytest.raises(TooManyRequestsError):
+        await statuses.accept(new_query(queue_max=1))
+
+
+async def test_late_note_moves_no_phase_back(statuses):
+    """A note that overtook another one stays, and the moment of each is that of its first note."""
+    record = await claimed(statuses)
+    ids = (record.query_uuid, record.attempt)
+    columns = [Column(reference="n", type=ColumnType.NUMBER)]
+    for _ in range(2):
+        await statuses.record_finishing(*ids)
+        await statuses.record_fetching(*ids, columns=columns, arrow_schema=b"s")
+        await statuses.record_executing(*ids, "wh-1")
+        seen = await statuses.load(record.query_uuid)
+        assert (seen.phase, seen.warehouse_query_id, seen.columns) == (Phase.FINISHING, "wh-1", tuple(columns))
+    timings = seen.timings
+    assert timings.finishing_at < timings.fetching_at < timings.executing_at
+
+
+async def test_finish_repeated_with_other_totals_is_refused(statuses):
+    """A repeat is the same end once more; another end is not taken for it."""
+    record = await claimed(statuses)
+    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
+    with pytest.raises(AttemptFencedError):
+        await finish(statuses, record, row_count=11, byte_count=100, chunk_count=1)
+    assert (await statuses.load(record.query_uuid)).row_count == 10
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 0), (0, 1, 1)])
+async def test_finish_takes_chunks_in_order_and_once(statuses, order):
+    """Chunks that come twice count once; chunks in the wrong order are a gap, and nothing of them is published."""
+    record = await claimed(statuses)
+    chunks = [chunk(index, index * 10, 10) for index in order]
+    count = len(set(order))
+    totals = {"row_count": 10 * count, "byte_count": 100 * count, "chunk_count": count}
+    if order == (1, 0):
+        with pytest.raises(AttemptFencedError):
+            await finish(statuses, record, chunks, **totals)
+        assert await statuses.chunks(record.query_uuid, 1, first_row=0, end_row=100) == ()
+    else:
+        await finish(statuses, record, chunks, **totals)
+        assert len(await statuses.chunks(record.query_uuid, 1, first_row=0, end_row=100)) == count
+
+
+async def test_lost_query_has_no_rows_until_its_next_attempt_has(statuses):
+    """What a lost attempt had stored is not shown as progress of a query that waits."""
+    record = await claimed(statuses)
+    await statuses.commit_chunk(record.query_uuid, record.attempt, chunk())
+    await statuses.lose(record.query_uuid, record.attempt, attempts_max=3, reason="test")
+    seen = await statuses.load(record.query_uuid)
+    assert (seen.status, seen.phase) == (QueryStatus.PENDING, Phase.QUEUED)
+    assert (seen.row_count, seen.byte_count, seen.chunk_count) == (0, 0, 0)
+
+
+async def test_lost_query_that_was_to_be_cancelled_is_cancelled(statuses):
+    """There is nobody left to confirm the cancel; the query ends where it was, with no rows."""
+    record = await claimed(statuses)
+    await statuses.commit_chunk(record.query_uuid, record.attempt, chunk())
+    await statuses.request_cancel(record.query_uuid)
+    status = await statuses.lose(record.query_uuid, record.attempt, attempts_max=3, reason="test")
+    ended = await statuses.load(record.query_uuid)
+    assert (status, ended.status) == (QueryStatus.CANCELLED, QueryStatus.CANCELLED)
+    assert (ended.phase, ended.row_count, ended.failure) == (Phase.CONNECTING, 0, None)
+
+
+async def test_pending_query_cannot_be_ended_by_the_attempt_that_lost_it(statuses):
+    """Between two attempts a query is nobody's."""
+    record = await claimed(statuses)
+    await statuses.lose(record.query_uuid, record.attempt, attempts_max=3, reason="test")
+    assert not await statuses.fail(record.query_uuid, record.attempt, Failure(name="X", message="late"))
+    assert await statuses.fail(record.query_uuid, None, Failure(name="TimeoutError", message="waited too long"))
+
+
+async def test_confirm_cancel_without_a_request_is_refused(statuses):
+    """Nobody is cancelled who was not to be."""
+    record = await claimed(statuses)
+    assert not await statuses.confirm_cancel(record.query_uuid, record.attempt)
+    assert (await statuses.load(record.query_uuid)).status is QueryStatus.RUNNING
+
+
+async def test_lost_leader_keeps_its_followers(statuses):
+    """A crash of the one that runs is no matter to those who wait for its rows."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    await statuses.lose(record.query_uuid, record.attempt, attempts_max=3, reason="test")
+    assert (await statuses.load(follower.query_uuid)).leader_uuid == record.query_uuid
+    again = await statuses.claim(record.query_uuid, "query-b", lease_seconds=30)
+    await finish(statuses, again, (chunk(attempt=2),), row_count=10, byte_count=100, chunk_count=1)
+    ended = await statuses.load(follower.query_uuid)
+    assert (ended.status, ended.result_query_uuid, ended.result_attempt) == (QueryStatus.READY, record.query_uuid, 2)
+
+
+async def test_leader_lost_for_good_takes_its_followers_with_it(statuses):
+    """Who waited for a query that kills its actors gets its error."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    await statuses.lose(record.query_uuid, record.attempt, attempts_max=1, reason="its process died")
+    assert "its process died" in (await statuses.load(follower.query_uuid)).failure.message
+
+
+async def test_queue_position_of_equal_projects_goes_by_what_each_user_has(statuses):
+    """Where two projects are level, the user with less goes first, as at the claim."""
+    heavy, other = str(uuid.uuid4()), str(uuid.uuid4())
+    await statuses.put_project(heavy, "Heavy", {"limits": {"weight": 2}})
+    queries = [new_query(project_uuid=heavy), new_query(project_uuid=heavy), new_query(user_uuid=other)]
+    for query in queries:
+        await statuses.accept(query)
+    assert [await statuses.queue_position(query.query_uuid) for query in queries] == [1, 3, 2]
+    first = await statuses.waiting()
+    assert claim_order(first, [], {}, count=1)[0].query_uuid == queries[0].query_uuid
+
+
+async def test_queue_overdue_does_not_count_the_time_a_query_ran(statuses):
+    """A query that ran for an hour and lost its actor has only begun to wait."""
+    query = new_query()
+    await statuses.accept(query)
+    await age(statuses, query.query_uuid, 3600)
+    assert [row["query_uuid"] for row in await statuses.queue_overdue(queue_seconds=60)] == [query.query_uuid]
+    record = await statuses.claim(query.query_uuid, "query-a", lease_seconds=30)
+    await statuses.lose(record.query_uuid, record.attempt, attempts_max=3, reason="test")
+    assert await statuses.queue_overdue(queue_seconds=60) == []
+
+
+async def test_queue_overdue_does_not_count_the_time_a_query_waited_for_another(statuses):
+    """Who is promoted after an hour has only begun to wait for an actor."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    await age(statuses, follower.query_uuid, 3600)
+    await statuses.request_cancel(record.query_uuid)
+    await statuses.confirm_cancel(record.query_uuid, record.attempt)
+    (heir,) = await statuses.waiting()
+    assert heir.query_uuid == follower.query_uuid
+    assert await statuses.queue_overdue(queue_seconds=60) == []
+
+
+async def test_queue_overdue_goes_by_the_limit_of_the_project(statuses):
+    """A project's own limit wins over the service's."""
+    await statuses.put_project(PROJECT, "Shop", {"limits": {"queue_seconds": 600}})
+    query = new_query()
+    await statuses.accept(query)
+    await age(statuses, query.query_uuid, 3600)
+    assert [row["seconds"] for row in await statuses.queue_overdue(queue_seconds=86_400)] == [600]
+
+
+async def test_queue_depth_counts_only_what_waits_for_an_actor(statuses):
+    """A query that shares a long run does not look like one that no actor takes."""
+    assert await statuses.queue_depth() == {"pending": 0, "running": 0, "oldest_seconds": 0.0}
+    await claimed(statuses, cache_key=b"k" * 32)
+    follower, waiting = shared_query(), new_query()
+    await statuses.accept(follower)
+    await statuses.accept(waiting)
+    await age(statuses, follower.query_uuid, 3600)
+    await age(statuses, waiting.query_uuid, 60)
+    depth = await statuses.queue_depth()
+    assert (depth["pending"], depth["running"]) == (1, 1)
+    assert 60 <= depth["oldest_seconds"] < 600
+
+
+async def test_touch_keeps_a_query_from_being_abandoned(statuses):
+    """Somebody who polls is there."""
+    query = new_query(poll_ttl_seconds=3600.0)
+    await statuses.accept(query)
+    await statuses.touch(query.query_uuid)
+    assert await statuses.abandoned() == []
+
+
+async def test_cancels_pending_name_the_warehouse_query(statuses):
+    """What is needed to carry a cancel out is told until it is carried out."""
+    record = await claimed(statuses)
+    await statuses.record_executing(record.query_uuid, record.attempt, "wh-1")
+    await statuses.request_cancel(record.query_uuid)
+    (row,) = await statuses.cancels_pending()
+    assert (row["query_uuid"], row["attempt"], row["actor_name"]) == (record.query_uuid, 1, "query-a")
+    assert (row["warehouse_query_id"], row["seconds"] >= 0) == ("wh-1", True)
+    await statuses.confirm_cancel(record.query_uuid, record.attempt)
+    assert await statuses.cancels_pending() == []
+
+
+async def test_expired_results_are_told_once_and_then_forgotten(statuses):
+    """Rows that nobody can read are found, marked, and no longer used for new queries; later the query goes too."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    await finish(statuses, record, (chunk(),), row_count=10, byte_count=100, chunk_count=1)
+    now = datetime.now(UTC)
+    assert await statuses.expired_results(now=now, count=10) == []
+    (expired,) = await statuses.expired_results(now=now + timedelta(hours=1), count=10)
+    assert (expired["query_uuid"], expired["attempt"]) == (record.query_uuid, 1)
+    assert await statuses.known_attempts([record.query_uuid, str(uuid.uuid4())]) == {record.query_uuid: 1}
+    await statuses.forget_chunks(record.query_uuid, 1)
+    await statuses.mark_deleted(record.query_uuid)
+    assert await statuses.expired_results(now=now + timedelta(hours=1), count=10) == []
+    assert await statuses.known_attempts([record.query_uuid]) == {record.query_uuid: None}
+    assert not (await statuses.accept(shared_query())).cache_hit
+    assert await statuses.forget_history(before=now - timedelta(hours=1), count=10) == 0
+    assert await statuses.forget_history(before=now + timedelta(hours=1), count=10) == 1
+    assert await statuses.load(record.query_uuid) is None
+
+
+async def test_history_shows_what_the_filter_lets_through_newest_first(statuses):
+    """A page of the history is ordered, cut and counted."""
+    other = str(uuid.uuid4())
+    queries = [new_query(sql="select 1, 2"), new_query(), new_query(user_uuid=other)]
+    for query in queries:
+        await statuses.accept(query)
+    await statuses.request_cancel(queries[1].query_uuid)
+
+    async def found(**conditions):
+        wanted = HistoryFilter(project_uuid=PROJECT, **conditions)
+        rows = await statuses.history(wanted, count=10, skip=0, sql_characters=8)
+        assert len(rows) == await statuses.history_count(wanted)
+        return [row["query_uuid"] for row in rows]
+
+    uuids = [query.query_uuid for query in queries]
+    assert await found() == uuids[::-1]
+    assert await found(user_uuid=USER) == uuids[1::-1]
+    assert await found(statuses=(QueryStatus.CANCELLED,)) == [uuids[1]]
+    assert await found(since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert await found(until=datetime.now(UTC) + timedelta(hours=1)) == uuids[::-1]
+    (last,) = await statuses.history(HistoryFilter(project_uuid=PROJECT), count=1, skip=2, sql_characters=8)
+    assert (last["query_uuid"], last["sql"], last["status"]) == (uuids[0], "select 1", "pending")
+    assert set(HistoryEntry.__annotations__) == set(last)
+
+
+async def test_projects_are_kept_with_their_newest_definition(statuses):
+    """What was stored last is what is read."""
+    await statuses.put_project(PROJECT, "Shop", {"name": "Shop", "limits": {"queue": 3}})
+    assert await statuses.load_project(PROJECT) == {"name": "Shop", "limits": {"queue": 3}}
+    assert await statuses.load_project(str(uuid.uuid4())) is None
+    assert await statuses.projects() == [{"project_uuid": PROJECT, "name": "Shop"}]
+
+
+async def test_put_token_again_keeps_its_uuid_and_adds_roles(statuses):
+    """A token that is stored at each start stays the same one."""
+    other = str(uuid.uuid4())
+    await statuses.put_project(other, "Other", {})
+    token = {"token_hash": b"h", "user_uuid": USER, "name": "n"}
+    first = await statuses.put_token(token_uuid=str(uuid.uuid4()), roles={PROJECT: "viewer"}, **token)
+    again = await statuses.put_token(token_uuid=str(uuid.uuid4()), roles={PROJECT: "admin", other: "editor"}, **token)
+    assert first == again
+    row = await statuses.load_token(b"h")
+    assert (row["token_uuid"], row["roles"]) == (first, {PROJECT: "admin", other: "editor"})

@@ -160,7 +160,7 @@ def test_write_shop_project_again_changes_nothing(tmp_path: Path) -> None:
     write_shop_project(tmp_path)
     assert (tmp_path / "project.yml").read_text() == edited
     assert (tmp_path / "shop.duckdb").stat().st_mtime_ns == before.st_mtime_ns
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["project.yml", "shop.duckdb"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["models", "project.yml", "shop.duckdb"]
 
 
 def test_main_writes_the_project_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,3 +77,117 @@ async def test_changes_wake_those_who_watch(statuses, migrated_url):
     assert queries.watcher_count == 0
     await queries.close()
     await work.close()
+
+
+async def test_settle_of_two_groups_with_one_key_promotes_one_heir(statuses):
+    """Two queries that led the same question one after the other, and ended without their followers, leave one."""
+    queries = [shared_query() for _ in range(4)]
+    for leader, follower in (queries[:2], queries[2:]):
+        for query in (leader, follower):
+            await statuses.accept(query)
+        # As a release did that ended a query and dealt with its followers in two steps, and crashed in between.
+        await set_status(statuses, leader, "cancelled")
+    await statuses.settle()
+    (heir,) = await statuses.waiting()
+    assert heir.query_uuid == queries[1].query_uuid
+    assert (await statuses.load(queries[3].query_uuid)).leader_uuid == heir.query_uuid
+
+
+async def test_settle_gives_followers_what_an_ended_leader_has(statuses):
+    """A follower that was left behind is found by the repair."""
+    record = await claimed(statuses, cache_key=b"k" * 32)
+    follower = shared_query()
+    await statuses.accept(follower)
+    await set_status(statuses, record, "error")
+    assert (await statuses.load(follower.query_uuid)).status is QueryStatus.PENDING
+    await statuses.settle()
+    assert (await statuses.load(follower.query_uuid)).status is QueryStatus.ERROR
+
+
+async def set_status(statuses, query, status):
+    async with statuses._connection() as connection:
+        await connection.execute(
+            "update query set status = %s, ended_at = now() where query_uuid = %s", (status, query.query_uuid)
+        )
+
+
+async def test_accept_that_never_catches_its_leader_runs_alone(migrated_url, statuses):
+    """A question whose equals end each time it looks is accepted all the same, and not called one too many."""
+    await statuses.accept(shared_query())
+    hasty = PostgresStatusStore(migrated_url, connections_max=1)
+    hasty._statements["accept_follower"] = b"select from query where false and query_uuid = %(query_uuid)s"
+    await hasty.open()
+    query = shared_query()
+    assert (await hasty.accept(query)).created
+    await hasty.close()
+    assert query.query_uuid in {waiting.query_uuid for waiting in await statuses.waiting()}
+
+
+ROUNDS = 6
+EQUAL_SUBMITS = 50
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+async def test_equal_submits_while_leaders_end_leave_nobody_behind(migrated_url, statuses, seed):
+    """Whenever the leader of fifty equal questions ends and however, each of them ends or has a live leader."""
+    chance = random.Random(seed)
+    replicas = [PostgresStatusStore(migrated_url, connections_max=4, timeout_seconds=20) for _ in range(2)]
+    for replica in replicas:
+        await replica.open()
+    queries = [shared_query() for _ in range(EQUAL_SUBMITS)]
+
+    async def submit(query):
+        for _ in range(chance.randrange(20)):
+            await asyncio.sleep(0)
+        await chance.choice(replicas).accept(query)
+        if chance.random() < 0.3:
+            await chance.choice(replicas).request_cancel(query.query_uuid)
+
+    accepting = asyncio.gather(*(submit(query) for query in queries))
+    while not accepting.done():
+        await work_off(chance.choice(replicas), chance)
+        await asyncio.sleep(0)
+    await accepting
+    await statuses.settle()
+    await assert_nobody_is_alone(statuses, queries)
+    while await statuses.waiting():
+        await work_off(statuses, chance)
+    ended = [await statuses.load(query.query_uuid) for query in queries]
+    assert all(record.is_terminal for record in ended)
+    for replica in replicas:
+        await replica.close()
+
+
+async def work_off(statuses, chance):
+    """Give one query to an actor, and let it end in any way."""
+    for waiting in (await statuses.waiting())[:1]:
+        record = await statuses.claim(waiting.query_uuid, "query-a", lease_seconds=30)
+        if record is None:
+            continue
+        ids = (record.query_uuid, record.attempt)
+        match chance.choice(["finish", "fail", "cancel", "lose"]):
+            case "fail":
+                await statuses.fail(*ids, Failure(name="WarehouseQueryError", message="no"))
+            case "cancel":
+                await statuses.request_cancel(record.query_uuid)
+                await statuses.confirm_cancel(*ids)
+            case "lose":
+                await statuses.lose(*ids, attempts_max=3, reason="test")
+            case _:
+                try:
+                    # Rows that have expired already: nobody is served from the cache.
+                    totals = {"row_count": 0, "byte_count": 0, "chunk_count": 0}
+                    await statuses.finish(*ids, chunks=(), ttl_seconds=-1, **totals)
+                except AttemptFencedError:  # its submitter cancelled it meanwhile
+                    assert await statuses.confirm_cancel(*ids)
+
+
+async def assert_nobody_is_alone(statuses, queries):
+    async with statuses._connection() as connection:
+        cursor = await connection.execute(
+            "select count(*) as n from query f join query l on l.query_uuid = f.leader_uuid"
+            " where f.status = 'pending' and l.status not in ('pending', 'running')"
+        )
+        assert (await cursor.fetchone())["n"] == 0
+        cursor = await connection.execute("select count(*) as n from query")
+        assert (await cursor.fetchone())["n"] == len(queries)

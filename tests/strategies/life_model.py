@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from queryfleet.errors import ConflictError, IllegalTransitionError, TooManyRequestsError
-from queryfleet.model import ChunkRef
-from queryfleet.status.record import NewQuery
 from queryfleet.status.transitions import TERMINAL, Event, LifeState, Phase, QueryStatus, apply, give, loss
+
+if TYPE_CHECKING:
+    from queryfleet.model import ChunkRef
+    from queryfleet.status.record import NewQuery
 
 NOTES = {"executing": Event.EXECUTING, "fetching": Event.FETCHING, "finishing": Event.FINISHING}
 
@@ -17,7 +20,7 @@ class Known:
     """One query as the model has it."""
 
     query: NewQuery
-    life: LifeState = LifeState()
+    life: LifeState = field(default_factory=LifeState)
     leader: str | None = None  # whom it waits for, or waited for when it was cancelled
     is_leader: bool = False  # others with its cache key join it
     chunks: dict[int, list[ChunkRef]] = field(default_factory=dict)  # by attempt
@@ -145,7 +148,7 @@ class LifeModel:
     def finish(self, uuid: str, attempt: int, chunks, totals, *, kept: bool) -> bool:
         """Return whether the end is accepted."""
         known = self.known[uuid]
-        new = [chunk for chunk in chunks if chunk not in known.chunks.get(attempt, [])]
+        new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in known.chunks.get(attempt, [])]
         rows, size, count = known.totals
         for chunk in new:
             if (chunk.index, chunk.first_row) != (count, rows):
