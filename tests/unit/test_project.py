@@ -63,6 +63,7 @@ PROJECTS = st.builds(
     allow_writes=st.booleans(),
     parameters=st.dictionaries(TEXT, JSON_VALUES, max_size=3),
     defaults=st.dictionaries(TEXT, JSON_VALUES, max_size=3),
+    custom_granularities=st.dictionaries(TEXT, JSON_VALUES, max_size=3),
     user_attributes=st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=3), max_size=3),
 )
 
@@ -151,7 +152,7 @@ def test_load_project_relative_folder_becomes_absolute(tmp_path: Path, monkeypat
         (MINIMAL + "folder: /x\n", r"line 5: `folder` is not a known key"),
         (
             MINIMAL + "zzz: 1\n",
-            r"line 5: `zzz` is not a known key; choose one of: allow_writes, defaults, limits, name",
+            r"line 5: `zzz` is not a known key; choose one of: allow_writes, custom_granularities, defaults",
         ),
         (MINIMAL + "  pth: x\n", r"line 5: `warehouse.pth` is not a known key; did you mean `path`\?"),
         (MINIMAL + "name: 5\n", r"line 5: `name` must be text, found a number: put it in quotes"),

@@ -115,8 +115,7 @@ def test_tokens_cover_the_text_without_gaps_or_refuse_it(sql):
     """Put together, texts and references are the SQL that was read; nothing crashes."""
     try:
         found = tokens(sql)
-    except CompileError as error:
-        assert error.message
+    except CompileError:
         return
     end = 0
     for index, token in enumerate(found):
