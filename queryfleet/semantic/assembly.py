@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import CompileError
-from queryfleet.section import nearest
 from queryfleet.semantic.definition import ExploreDefinition
 from queryfleet.semantic.explore import (
     CustomGranularity,
@@ -24,6 +23,7 @@ from queryfleet.semantic.explore import (
 )
 from queryfleet.semantic.expression import DimensionRef, TableRef
 from queryfleet.semantic.field_set import expanded_fields
+from queryfleet.semantic.nearest_name import nearest_name
 from queryfleet.semantic.resolver import Namespace, Resolver
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class _Assembly:
             model = models.get(join.model)
             if model is None:
                 raise CompileError(
-                    f"there is no model `{join.model}` to join; {nearest(join.model, models)}", place=place
+                    f"there is no model `{join.model}` to join; {nearest_name(join.model, models)}", place=place
                 )
             if join.alias in found:
                 raise CompileError(
@@ -304,7 +304,7 @@ class _Assembly:
         for name in names:
             if name not in dimensions and name not in metrics:
                 self._problems.error(
-                    place, f"`fields` names no field of `{join.model}`: `{name}`; {nearest(name, known)}"
+                    place, f"`fields` names no field of `{join.model}`: `{name}`; {nearest_name(name, known)}"
                 )
         return set(names)
 
@@ -397,7 +397,7 @@ class _Assembly:
         for name in source.model.primary_key:
             if name not in dimensions:
                 known = [each for each in dimensions if dimensions[each].base_dimension is None]
-                advice = nearest(name, known) if known else "there are none"
+                advice = nearest_name(name, known)
                 self._problems.error(
                     source.model.place("primary_key"), f"`primary_key` names no dimension: `{name}`; {advice}"
                 )

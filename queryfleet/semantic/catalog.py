@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from queryfleet.errors import CompileError, ConfigurationError, NotFoundError
 from queryfleet.project import Project, load_project
-from queryfleet.section import nearest
 from queryfleet.semantic.assembly import assembled_explore, own_explore
 from queryfleet.semantic.explore import Explore  # noqa: TC001 - likewise
 from queryfleet.semantic.json_form import from_json, to_json
 from queryfleet.semantic.model_source import read_models
+from queryfleet.semantic.nearest_name import nearest_name
 from queryfleet.semantic.parameter_keys import project_defaults
 from queryfleet.semantic.problem import Problem, Problems, Skipped
 from queryfleet.semantic.reading import Reading
@@ -69,7 +69,7 @@ class Catalog:
             return found
         if name in self.broken:
             raise CompileError(f"the explore `{name}` cannot be used: {self.broken[name]}")
-        advice = nearest(name, self.explores) if self.explores else "the project has none"
+        advice = nearest_name(name, self.explores)
         raise NotFoundError(f"there is no explore `{name}`; {advice}")
 
     def to_json(self) -> dict[str, JsonValue]:

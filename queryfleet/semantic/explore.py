@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from queryfleet.errors import CompileError, FieldReferenceError
 from queryfleet.model import ColumnType
-from queryfleet.section import nearest
 from queryfleet.semantic.expression import DimensionRef, Expression, SqlPart, SqlText
 from queryfleet.semantic.field import (
     AccessRule,
@@ -43,6 +42,7 @@ from queryfleet.semantic.intervals import (
     interval_type,
     is_interval_possible,
 )
+from queryfleet.semantic.nearest_name import nearest_name
 from queryfleet.semantic.parameter import ParameterDefinition, ParameterType
 
 if TYPE_CHECKING:
@@ -227,7 +227,9 @@ class Explore:
         found = self._by_id.get(field_id) or self._unlisted_interval(field_id)
         if found is None:
             shown = [each.field_id for each in self._by_id.values() if not each.hidden]
-            raise FieldReferenceError(f"explore `{self.name}` has no field `{field_id}`; {nearest(field_id, shown)}")
+            raise FieldReferenceError(
+                f"explore `{self.name}` has no field `{field_id}`; {nearest_name(field_id, shown)}"
+            )
         if found.error is not None:
             raise CompileError(f"the field `{field_id}` cannot be used: {found.error}", fieldId=field_id)
         return found

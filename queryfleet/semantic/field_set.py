@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.errors import CompileError
-from queryfleet.section import nearest
+from queryfleet.semantic.nearest_name import nearest_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def _expanded(entries: Sequence[str], sets: Mapping[str, tuple[str, ...]], outer
 
 def _set_fields(name: str, sets: Mapping[str, tuple[str, ...]], outer: tuple[str, ...]) -> dict[str, None]:
     if name not in sets:
-        advice = nearest(name, sets) if sets else "the model has no `sets`"
+        advice = nearest_name(name, sets)
         raise CompileError(f"there is no set `{name}`; {advice}")
     if name in outer:
         raise CompileError(f"the set `{name}` holds itself: {' -> '.join([*outer[outer.index(name) :], name])}")

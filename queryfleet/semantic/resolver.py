@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.errors import CompileError
-from queryfleet.section import nearest
 from queryfleet.semantic.explore import Dimension, Metric, MetricClass, unlisted_interval
 from queryfleet.semantic.expression import (
     AttributeRef,
@@ -27,6 +26,7 @@ from queryfleet.semantic.expression import (
     TableRef,
     UserEmailRef,
 )
+from queryfleet.semantic.nearest_name import nearest_name
 from queryfleet.semantic.references import (
     AttributeName,
     Literal,
@@ -277,7 +277,7 @@ class Resolver:
 
     def _parameter(self, name: str, needs: _Needs) -> str:
         if name not in self._parameters:
-            advice = nearest(name, self._parameters) if self._parameters else "the project defines none"
+            advice = nearest_name(name, self._parameters)
             raise CompileError(f"there is no parameter `{name}`; {advice}")
         needs.parameters.add(name)
         return name
@@ -293,7 +293,7 @@ class Resolver:
         if interval is not None and interval.base_dimension is not None:
             return interval, namespace.dimensions[interval.base_dimension]
         known = [*namespace.dimensions, *namespace.metrics]
-        advice = nearest(name, known) if known else "it has no fields"
+        advice = nearest_name(name, known)
         raise CompileError(f"`{reference.text}` names no field of table `{namespace.alias}`; {advice}")
 
     def _alias(self, reference: Reference, own: str, *, is_join: bool) -> str:
@@ -312,7 +312,9 @@ class Resolver:
             raise CompileError(
                 f"`{reference.text}` may mean {' or '.join(of_model)}, all of them `{table}`: write which"
             )
-        raise CompileError(f"`{reference.text}` names no table of this explore; {nearest(table, self._namespaces)}")
+        raise CompileError(
+            f"`{reference.text}` names no table of this explore; {nearest_name(table, self._namespaces)}"
+        )
 
 
 def _key(each: Field) -> str:

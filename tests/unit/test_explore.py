@@ -145,10 +145,9 @@ def test_field_of_a_joined_table_that_is_not_there_fails_alone(catalog_of):
 def test_field_unknown_name_has_the_nearest_right_one(catalog_of):
     """A wrong reference, a wrong field id and a wrong explore all say what was probably meant."""
     catalog = catalog_of(small("amount: ${TABLE}.amount", "double: ${amont} * 2"))
-    assert messages(catalog) == [
-        "models/orders.yml, line 6: `t.double` cannot be used: "
-        "`amont` names no field of table `t`; did you mean `amount`?"
-    ]
+    (text,) = messages(catalog)
+    assert text.startswith("models/orders.yml, line 6: `t.double` cannot be used: `amont` names no field of table `t`;")
+    assert text.endswith("did you mean `amount`?")
     explore = catalog.explore("t")
     with pytest.raises(CompileError, match="did you mean `amount`"):
         explore.field("t_double")
@@ -156,7 +155,7 @@ def test_field_unknown_name_has_the_nearest_right_one(catalog_of):
         explore.field("t_amoumt")
     with pytest.raises(FieldReferenceError, match="is a dimension"):
         explore.metric("t_amount")
-    with pytest.raises(NotFoundError, match=r"there is no explore `tt`; choose one of: t"):
+    with pytest.raises(NotFoundError, match=r"there is no explore `tt`; did you mean `t`"):
         catalog.explore("tt")
 
 
@@ -383,7 +382,9 @@ parameters:
   unit: {{options: [kg, lb], default: kg}}
 dimensions:
   - {{name: a, type: number, sql: "${{TABLE}}.a * ${{ld.parameters.rate}}"}}
-  - {{name: b, type: number, sql: "{{% if ld.parameters.t.unit == 'ld.parameters.z' %}}${{a}}{{% else %}}0{{% endif %}}"}}
+  - name: b
+    type: number
+    sql: "{{% if ld.parameters.t.unit == 'ld.parameters.z' %}}${{a}}{{% else %}}0{{% endif %}}"
 """
     catalog = catalog_of(model, "parameters:\n  rate: {type: number, default: 2, label: Rate}\n")
     assert messages(catalog) == []
