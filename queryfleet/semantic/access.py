@@ -52,7 +52,7 @@ def permitted_explore(explore: Explore, attributes: Mapping[str, tuple[str, ...]
         more = {field_id for field_id, ids in mentions.items() if field_id not in denied and ids & denied}
         denied |= more
         grown = bool(more)
-    return replace(explore, denied=frozenset(denied))
+    return replace(explore, denied=tuple(sorted(denied)))
 
 
 def _mentioned(each: Field, explore: Explore) -> set[str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from queryfleet.errors import CompileError, FieldReferenceError
+from queryfleet.errors import CompileError, FieldReferenceError, ForbiddenError
 from queryfleet.model import ColumnType
 from queryfleet.semantic.expression import DimensionRef, Expression, SqlPart, SqlText
 from queryfleet.semantic.field import (
@@ -194,6 +194,7 @@ class Explore:
     groups: tuple[str, ...] = ()  # headings it is listed under, outermost first
     tags: tuple[str, ...] = ()
     access: AccessRule = field(default_factory=AccessRule)  # besides that of the base table
+    denied: tuple[str, ...] = ()  # field ids that the caller must not use; see `access.permitted_explore`
     warnings: tuple[str, ...] = ()  # what was left out and why, fields that failed included
     _by_id: dict[str, Field] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -218,21 +219,38 @@ class Explore:
         return self._by_id
 
     def field(self, field_id: str) -> Field:
-        """Return a usable field; an interval that no model lists is made on the spot.
+        """Return a usable field that a caller asks for; an interval that no model lists is made on the spot.
 
         Raises:
             FieldReferenceError: There is no such field; the message has the nearest name.
+            ForbiddenError: There is, but not for this caller.
             CompileError: There is, but it could not be compiled; the message says why.
         """
         found = self._by_id.get(field_id) or self._unlisted_interval(field_id)
         if found is None:
-            shown = [each.field_id for each in self._by_id.values() if not each.hidden]
-            raise FieldReferenceError(
-                f"explore `{self.name}` has no field `{field_id}`; {nearest_name(field_id, shown)}"
-            )
+            listed = self._by_id.values()
+            shown = [each.field_id for each in listed if not each.hidden and each.field_id not in self.denied]
+            advice = nearest_name(field_id, shown)
+            raise FieldReferenceError(f"explore `{self.name}` has no field `{field_id}`; {advice}")
+        if field_id in self.denied or self._base_id(found) in self.denied:
+            raise ForbiddenError(f"the field `{field_id}` is not open to you: ask who gives out user attributes")
         if found.error is not None:
             raise CompileError(f"the field `{field_id}` cannot be used: {found.error}", fieldId=field_id)
         return found
+
+    def referenced(self, field_id: str) -> Field:
+        """Return the field that a `DimensionRef` or `MetricRef` of this explore names, whoever asks.
+
+        Raises:
+            FieldReferenceError: The reference is none of this explore.
+        """
+        found = self._by_id.get(field_id) or self._unlisted_interval(field_id)
+        if found is None:
+            raise FieldReferenceError(f"explore `{self.name}` has no field `{field_id}`")
+        return found
+
+    def _base_id(self, each: Field) -> str:
+        return self.base_of(each).field_id if isinstance(each, Dimension) else each.field_id
 
     def dimension(self, field_id: str) -> Dimension:
         """Return a usable dimension, as `field` does.

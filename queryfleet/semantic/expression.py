@@ -46,7 +46,7 @@ class TableRef:
 class DimensionRef:
     """`${name}` of a dimension: rendered as its compiled SQL in parentheses, without an alias."""
 
-    field_id: str  # found by `Explore.dimension`, which knows intervals that no model lists, too
+    field_id: str  # found by `Explore.referenced`, which knows intervals that no model lists, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Connections come from a small pool that opens on first use. What a caller sees o
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -65,6 +65,7 @@ _ACCEPT_TRIES = 5  # a query to wait for may end between two looks
 _LEADER_TRIES = 5  # another query may become the one to wait for between a look and a write
 _SETTLE = ("settle_followers", "promote_follower")  # what those who wait for an ended query get
 _QUEUE_FULL_SECONDS = 5
+_ASK_AGAIN_SECONDS = 1.0  # for a connection, while the database is away
 
 
 def load_statements() -> dict[str, bytes]:
@@ -86,6 +87,7 @@ class PostgresStatusStore:
 
     def __init__(self, database_url: str, *, connections_max: int = 8, timeout_seconds: float = 5.0) -> None:
         self._statements = load_statements()
+        self._timeout_seconds = timeout_seconds
         self._checking: asyncio.Task[None] | None = None
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             database_url,
@@ -113,8 +115,8 @@ class PostgresStatusStore:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
         try:
-            async with self._pool.connection() as connection:
-                yield connection
+            async with AsyncExitStack() as stack:
+                yield await self._borrow(stack)
         except PoolTimeout:
             raise StatusStoreError("The database does not answer; try again shortly.") from None
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -122,6 +124,21 @@ class PostgresStatusStore:
             raise StatusStoreError(
                 "The database connection failed; try again shortly.", sqlState=error.sqlstate
             ) from error
+
+    async def _borrow(self, stack: AsyncExitStack) -> psycopg.AsyncConnection[Row]:
+        """Take a connection until `stack` ends.
+
+        The pool soon gives up on a database that is away, until it is asked again: so it is, while there is time.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout_seconds
+        while True:
+            seconds = min(_ASK_AGAIN_SECONDS, deadline - clock())
+            try:
+                return await stack.enter_async_context(self._pool.connection(timeout=seconds))
+            except PoolTimeout:
+                if clock() >= deadline:
+                    raise
 
     def _check_others(self) -> None:
         """When one connection is lost the others may be too: find out now, not one caller after the other."""

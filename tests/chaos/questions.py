@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KINDS = ("shop_short", "ledger_short", "shop_long", "ledger_long", "ledger_silent", "cancelled")
 _WEIGHTS = (4, 4, 2, 4, 1, 2)
+_FILLER = 8000  # characters of a row: so many that the rows of two seconds come in several batches
 _DUCKDB_ELEMENTS = 2000  # of the list that makes every row of a long question cost something
 
 
@@ -33,7 +34,7 @@ class Question:
             hashed = hashlib.md5(f"{n}/{self.serial}".encode(), usedforsecurity=False).hexdigest()
             row: dict[str, object] = {"n": n, "hash": hashed}
             if self.kind in ("ledger_long", "cancelled"):
-                row |= {"filler": chr(65 + n % 26) * 2000, "slept": ""}
+                row |= {"filler": chr(65 + n % 26) * _FILLER, "slept": ""}
             elif self.kind == "shop_long":
                 row |= {"total": n * (_DUCKDB_ELEMENTS - 1) * _DUCKDB_ELEMENTS // 2}
             yield row
@@ -72,7 +73,7 @@ def question(rng: random.Random, serial: int, kind: str | None = None) -> Questi
     else:
         count = rng.randint(80, 250)
         pause = "pg_sleep(0.01)::text as slept"
-        sql = f"select n, {hashed}, repeat(chr(65 + n % 26), 2000) as filler, {pause} from generate_series(1, {count}) as s(n)"  # noqa: E501 - one statement
+        sql = f"select n, {hashed}, repeat(chr(65 + n % 26), {_FILLER}) as filler, {pause} from generate_series(1, {count}) as s(n)"  # noqa: E501 - one statement
     project: Literal["shop", "ledger"] = "shop" if kind.startswith("shop") else "ledger"
     return Question(
         kind=kind, project=project, serial=serial, row_count=count, sql=sql, cancel_after_seconds=cancel_after

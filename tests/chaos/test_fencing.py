@@ -126,8 +126,8 @@ def test_actor_stopped_while_reading_is_refused_when_it_goes_on(chaos_stack):
     """Its session in the warehouse is ended by the next attempt, and a chunk it has published is of no account."""
     api = _api(chaos_stack)
     query_uuid = api.submit(
-        f"select n, repeat(chr(65 + n % 26), {FILLER}) as filler, pg_sleep(0.02)::text as slept "
-        "from generate_series(1, 300) as s(n)"
+        f"select n, repeat(chr(65 + n % 26), {5 * FILLER}) as filler, pg_sleep(0.02)::text as slept "
+        "from generate_series(1, 400) as s(n)"
     )
     actor = _worker(chaos_stack, query_uuid)
     api.wait_for(query_uuid, lambda poll: poll["progress"]["rows"] > 0)
@@ -139,5 +139,5 @@ def test_actor_stopped_while_reading_is_refused_when_it_goes_on(chaos_stack):
         with psycopg.connect(chaos_stack.warehouse_url, autocommit=True) as connection:
             assert connection.execute(sessions, [f"queryfleet {query_uuid}"]).fetchone() == (0,)
     _assert_refused(chaos_stack, query_uuid, actor, before)
-    expected = [{"n": n, "filler": chr(65 + n % 26) * FILLER, "slept": ""} for n in range(1, 301)]
+    expected = [{"n": n, "filler": chr(65 + n % 26) * 5 * FILLER, "slept": ""} for n in range(1, 401)]
     assert [row for page in api.pages(query_uuid, page_size=100) for row in page] == expected

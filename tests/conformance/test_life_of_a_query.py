@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import psycopg
@@ -148,6 +150,7 @@ class PostgresRig(MemoryRig):
 picks = st.integers(0, 11)
 sizes = st.integers(1, 3)
 leases = st.sampled_from([30.0, 30.0, -1.0])
+lates = st.sampled_from([0, 0, 0, 0, 1])  # attempts ago
 
 
 class LifeMachine(RuleBasedStateMachine):
@@ -205,6 +208,7 @@ class LifeMachine(RuleBasedStateMachine):
 
     has_queries = precondition(lambda self: self.model.known)
     has_running = precondition(lambda self: any(known.runs for known in self.model.known.values()))
+    has_live = precondition(lambda self: any(known.is_live for known in self.model.known.values()))
     has_waiting = precondition(lambda self: any(known.waits for known in self.model.known.values()))
 
     # Accepting -------------------------------------------------------------------------------------------------
@@ -214,10 +218,17 @@ class LifeMachine(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         key=st.sampled_from([b"k", b"k", b"k", b"l", None]),
         use_cache=st.sampled_from([True, True, True, False]),
-        idempotency_key=st.sampled_from([None, None, None, "i", "j"]),
+        idempotency_key=st.sampled_from([None, None, None, None, "i", "j"]),
         request_hash=st.sampled_from([b"a", b"b"]),
         queue_max=st.sampled_from([NEVER_FULL, NEVER_FULL, 2]),
     )
+    def accept_any(self, project, user, key, use_cache, idempotency_key, request_hash, queue_max):
+        self.accept(project, user, key, use_cache, idempotency_key, request_hash, queue_max)
+
+    @rule(user=st.sampled_from(USERS), use_cache=st.sampled_from([True, True, True, False]))
+    def accept_equal(self, user, use_cache):
+        self.accept(min(PROJECTS), user, b"k", use_cache, None, b"a", NEVER_FULL)
+
     def accept(self, project, user, key, use_cache, idempotency_key, request_hash, queue_max):
         self.accepted += 1
         query = NewQuery(
@@ -249,9 +260,10 @@ class LifeMachine(RuleBasedStateMachine):
         self.claim(self.pick(pick, lambda known: known.waits), lease)
 
     @has_queries
-    @rule(pick=picks, lease=leases)
-    def claim_any(self, pick, lease):
-        self.claim(self.pick(pick), lease)
+    @rule(pick=picks)
+    def claim_in_vain(self, pick):
+        """A follower, or a query that runs or has ended."""
+        self.claim(self.pick(pick, lambda known: not known.waits), 30.0)
 
     def claim(self, query_uuid, lease):
         expected = self.model.claim(query_uuid, lease_over=lease < 0)
@@ -263,7 +275,7 @@ class LifeMachine(RuleBasedStateMachine):
             assert (record.row_count, record.columns, record.warehouse_query_id) == (0, None, None)
 
     @has_running
-    @rule(pick=picks, late=st.sampled_from([0, 0, 0, 1]), note=st.sampled_from(sorted(NOTES)))
+    @rule(pick=picks, late=lates, note=st.sampled_from(sorted(NOTES)))
     def note_phase(self, pick, late, note):
         query_uuid = self.pick(pick, lambda known: known.runs)
         attempt = self.attempt_of(query_uuid, late)
@@ -278,11 +290,13 @@ class LifeMachine(RuleBasedStateMachine):
         lease = self.call(work)
         assert expected == (lease.current, lease.cancel_requested)
 
-    @has_queries
-    @rule(pick=picks, late=st.sampled_from([0, 0, 1]), lease=leases)
+    @has_running
+    @rule(pick=picks, late=lates, lease=leases)
     def renew(self, pick, late, lease):
         query_uuid = self.pick(pick, lambda known: known.runs)
-        attempt = self.attempt_of(query_uuid, late)
+        self.renew_of(query_uuid, self.attempt_of(query_uuid, late), lease)
+
+    def renew_of(self, query_uuid, attempt, lease):
         expected = self.model.report(query_uuid, Event.RENEWED, attempt)
         answer = self.call(self.store.renew(query_uuid, attempt, lease_seconds=lease))
         assert expected == (answer.current, answer.cancel_requested)
@@ -297,81 +311,59 @@ class LifeMachine(RuleBasedStateMachine):
         self.commit(query_uuid, attempt, self.next_chunk(query_uuid, attempt, rows))
 
     @has_queries
-    @rule(pick=picks, late=st.integers(0, 2), rows=sizes, skip=st.integers(0, 1))
-    def commit_out_of_turn(self, pick, late, rows, skip):
-        """A gap, a late attempt, a query that does not run."""
-        query_uuid = self.pick(pick)
-        attempt = self.attempt_of(query_uuid, late)
-        self.commit(query_uuid, attempt, self.next_chunk(query_uuid, attempt, rows, skip))
-
-    @has_queries
-    @rule(pick=picks, late=st.integers(0, 1), which=picks, other=st.booleans())
-    def commit_again(self, pick, late, which, other):
-        """A chunk that is there, or another one in its place."""
+    @rule(pick=picks, late=st.integers(0, 2), rows=sizes, skip=st.integers(0, 1), which=picks, again=st.booleans())
+    def commit_out_of_turn(self, pick, late, rows, skip, which, again):
+        """A gap, a late attempt, a query that does not run; a chunk that is there, or another one in its place."""
         query_uuid = self.pick(pick, lambda known: known.chunks)
         attempt = self.attempt_of(query_uuid, late)
         published = self.model.known[query_uuid].chunks.get(attempt, [])
-        if published:
-            known = published[which % len(published)]
-            rows = known.row_count + other
-            changed = ChunkRef(
-                index=known.index,
-                key=known.key,
-                first_row=known.first_row,
-                row_count=rows,
-                byte_count=10 * rows,
-                crc32=rows,
-                blocks=known.blocks,
-            )
-            self.commit(query_uuid, attempt, changed)
+        if again and published:
+            there = published[which % len(published)]
+            chunk = there if skip else replace(there, row_count=rows, byte_count=10 * rows, crc32=rows)
+        else:
+            chunk = self.next_chunk(query_uuid, attempt, rows, skip)
+        self.commit(query_uuid, attempt, chunk)
 
     def commit(self, query_uuid, attempt, chunk):
         expected = self.model.commit(query_uuid, attempt, chunk)
         assert expected == (not self.refused(self.store.commit_chunk(query_uuid, attempt, chunk)))
 
-    @has_queries
+    @has_running
     @rule(
         pick=picks,
-        late=st.sampled_from([0, 0, 0, 0, 1]),
+        late=lates,
         more=st.lists(sizes, max_size=2),
-        repeats=st.booleans(),
-        wrong=st.sampled_from([0, 0, 0, 0, 1]),
-        reverse=st.sampled_from([False, False, False, True]),
-        kept=st.sampled_from([False, False, True]),
-        forgets=st.sampled_from([False, False, True]),
+        mistake=st.sampled_from([None, None, None, "repeats", "reversed", "wrong totals"]),
+        kept=st.booleans(),
+        forgets=st.booleans(),
     )
-    def finish(self, pick, late, more, repeats, wrong, reverse, kept, forgets):
-        """With new chunks, repeated ones, in the wrong order, with wrong totals, too late, twice."""
+    def finish(self, pick, late, more, mistake, kept, forgets):
         query_uuid = self.pick(pick, lambda known: known.runs)
-        attempt = self.attempt_of(query_uuid, late)
+        self.finish_of(query_uuid, self.attempt_of(query_uuid, late), more, mistake, kept=kept, forgets=forgets)
+
+    def finish_of(self, query_uuid, attempt, more=(), mistake=None, *, kept=True, forgets=False):
+        """Finish with some more chunks, which may be repeated, reversed, or not be what the totals say."""
         published = list(self.model.known[query_uuid].chunks.get(attempt, []))
-        sent, total = list(published) if repeats else [], published
-        for rows in more:
-            total_rows, _, count = totals_of(total)
-            chunk = self.next_chunk(query_uuid, attempt, rows)
-            chunk = ChunkRef(
-                index=count,
-                key=chunk.key + str(count),
-                first_row=total_rows,
-                row_count=rows,
-                byte_count=10 * rows,
-                crc32=rows,
-                blocks=b"b",
-            )
-            sent.append(chunk)
-            total = [*total, chunk]
+        total = list(published)
+        for row_count in more:
+            first = self.next_chunk(query_uuid, attempt, row_count)
+            rows, _, count = totals_of(total)
+            total.append(replace(first, index=count, key=f"{first.key}.{count}", first_row=rows))
         rows, size, count = totals_of(total)
-        if reverse:
+        sent = total[len(published) :]
+        if mistake == "repeats":
+            sent = total + total[-1:]
+        elif mistake == "reversed":
             sent.reverse()
-        if repeats:
-            sent += sent[-1:]
+        elif mistake == "wrong totals":
+            rows += 1
         with self.forgetting(forgets):
-            expected = self.model.finish(query_uuid, attempt, sent, (rows + wrong, size, count), kept=kept)
+            expected = self.model.finish(query_uuid, attempt, sent, (rows, size, count), kept=kept)
             work = self.store.finish(
                 query_uuid,
                 attempt,
                 chunks=sent,
-                row_count=rows + wrong,
+                row_count=rows,
                 byte_count=size,
                 chunk_count=count,
                 ttl_seconds=3600.0 if kept else -1.0,
@@ -380,55 +372,85 @@ class LifeMachine(RuleBasedStateMachine):
 
     # Ends ------------------------------------------------------------------------------------------------------
 
+    @contextmanager
     def forgetting(self, forgets: bool):
-        machine = self
+        """Leave those who wait for a query that ends in here alone, if asked to."""
+        self.rig.forgets = self.model.forgets = forgets
+        try:
+            yield
+        finally:
+            self.rig.forgets = self.model.forgets = False
 
-        class Forgetting:
-            def __enter__(self):
-                machine.rig.forgets = machine.model.forgets = forgets
+    @has_live
+    @rule(pick=picks, forgets=st.booleans())
+    def fail_pending(self, pick, forgets):
+        self.fail_of(self.pick(pick, lambda known: known.is_live and not known.runs), None, forgets)
 
-            def __exit__(self, *error):
-                machine.rig.forgets = machine.model.forgets = False
+    @has_running
+    @rule(pick=picks, late=lates, forgets=st.booleans())
+    def fail_running(self, pick, late, forgets):
+        query_uuid = self.pick(pick, lambda known: known.runs)
+        self.fail_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
 
-        return Forgetting()
-
-    @has_queries
-    @rule(pick=picks, late=st.sampled_from([None, 0, 0, 1]), forgets=st.booleans())
-    def fail(self, pick, late, forgets):
-        query_uuid = self.pick(pick, lambda known: known.is_live)
-        attempt = None if late is None else self.attempt_of(query_uuid, late)
+    def fail_of(self, query_uuid, attempt, forgets=False):
         with self.forgetting(forgets):
             expected = self.model.fail(query_uuid, attempt, "WarehouseQueryError")
             failure = Failure(name="WarehouseQueryError", message="no", status=400, details={"a": 1})
             assert expected == self.call(self.store.fail(query_uuid, attempt, failure))
 
-    @has_queries
-    @rule(pick=picks, forgets=st.booleans())
-    def request_cancel(self, pick, forgets):
-        query_uuid = self.pick(pick)
+    @has_live
+    @rule(pick=picks, running=st.booleans(), forgets=st.booleans())
+    def request_cancel(self, pick, running, forgets):
+        self.cancel_of(self.pick(pick, lambda known: known.runs if running else known.is_live), forgets)
+
+    def cancel_of(self, query_uuid, forgets=False):
         with self.forgetting(forgets):
             expected = self.model.request_cancel(query_uuid)
             record = self.call(self.store.request_cancel(query_uuid))
             assert expected == (record.status if record is not None else None)
 
-    @has_queries
-    @rule(pick=picks, late=st.sampled_from([0, 0, 1]), forgets=st.booleans())
+    @has_running
+    @rule(pick=picks, late=lates, forgets=st.booleans())
     def confirm_cancel(self, pick, late, forgets):
-        query_uuid = self.pick(pick, lambda known: known.life.cancel_requested and known.runs)
-        attempt = self.attempt_of(query_uuid, late)
+        query_uuid = self.pick(pick, lambda known: known.runs and known.life.cancel_requested)
+        self.confirm_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
+
+    def confirm_of(self, query_uuid, attempt, forgets=False):
         with self.forgetting(forgets):
             expected = self.model.confirm_cancel(query_uuid, attempt)
             assert expected == self.call(self.store.confirm_cancel(query_uuid, attempt, warning="w"))
 
-    @has_queries
-    @rule(pick=picks, late=st.sampled_from([0, 0, 1]), forgets=st.booleans())
+    @has_running
+    @rule(pick=picks, late=lates, forgets=st.booleans())
     def lose(self, pick, late, forgets):
         query_uuid = self.pick(pick, lambda known: known.runs)
-        attempt = self.attempt_of(query_uuid, late)
+        self.lose_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
+
+    def lose_of(self, query_uuid, attempt, forgets=False):
         with self.forgetting(forgets):
             expected = self.model.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX)
             work = self.store.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX, reason="test")
             assert expected == self.call(work)
+
+    @has_queries
+    @rule(pick=picks, late=lates, what=st.sampled_from(["renew", "finish", "fail", "cancel", "confirm", "lose"]))
+    def call_in_vain(self, pick, late, what):
+        """Something for a running query, to one that does not run: late, or sent again."""
+        query_uuid = self.pick(pick, lambda known: not known.runs)
+        attempt = self.attempt_of(query_uuid, late)
+        match what:
+            case "renew":
+                self.renew_of(query_uuid, attempt, 30.0)
+            case "finish":
+                self.finish_of(query_uuid, attempt)
+            case "fail":
+                self.fail_of(query_uuid, attempt)
+            case "cancel" if not self.model.known[query_uuid].is_live:
+                self.cancel_of(query_uuid)
+            case "confirm":
+                self.confirm_of(query_uuid, attempt)
+            case _:
+                self.lose_of(query_uuid, attempt)
 
     @rule()
     def sweep(self):
@@ -438,9 +460,7 @@ class LifeMachine(RuleBasedStateMachine):
         over = {(query_uuid, known[query_uuid].life.attempt) for query_uuid in known if known[query_uuid].lease_over}
         assert over == {(row["query_uuid"], row["attempt"]) for row in expired}
         for query_uuid, attempt in sorted(over):
-            expected = self.model.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX)
-            work = self.store.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX, reason="its lease ran out")
-            assert expected == self.call(work)
+            self.lose_of(query_uuid, attempt)
 
     @rule()
     def settle(self):
@@ -452,19 +472,15 @@ class LifeMachine(RuleBasedStateMachine):
     @has_queries
     @rule(pick=picks, late=st.integers(0, 2))
     def forget_chunks(self, pick, late):
-        """As an actor does when it has removed what its attempt wrote."""
+        """As an actor does when it has removed what its attempt wrote; and somebody polls."""
         query_uuid = self.pick(pick)
+        self.call(self.store.touch(query_uuid))
         attempt = self.attempt_of(query_uuid, late)
         known = self.model.known[query_uuid]
         needed = attempt == known.life.attempt and known.life.status in (QueryStatus.RUNNING, QueryStatus.READY)
         if not needed:
             self.model.forget_chunks(query_uuid, attempt)
             self.call(self.store.forget_chunks(query_uuid, attempt))
-
-    @has_queries
-    @rule(pick=picks)
-    def touch(self, pick):
-        self.call(self.store.touch(self.pick(pick)))
 
     # What must hold --------------------------------------------------------------------------------------------
 
@@ -555,32 +571,11 @@ class LifeMachine(RuleBasedStateMachine):
                 if known.waits:
                     self.claim(query_uuid, 30.0)
                 if known.runs and known.life.cancel_requested:
-                    self.confirm_cancel_of(query_uuid)
+                    self.confirm_of(query_uuid, known.life.attempt)
                 elif known.runs:
-                    self.finish_of(query_uuid)
+                    self.finish_of(query_uuid, known.life.attempt)
             self.rows_are_those_of_the_model()
         assert all(row["status"] in TERMINAL for row in self.rig.rows().values())
-
-    def confirm_cancel_of(self, query_uuid):
-        attempt = self.model.known[query_uuid].life.attempt
-        assert self.model.confirm_cancel(query_uuid, attempt)
-        assert self.call(self.store.confirm_cancel(query_uuid, attempt))
-
-    def finish_of(self, query_uuid):
-        known = self.model.known[query_uuid]
-        totals = known.totals
-        rows, size, count = totals
-        assert self.model.finish(query_uuid, known.life.attempt, [], totals, kept=True)
-        work = self.store.finish(
-            query_uuid,
-            known.life.attempt,
-            chunks=[],
-            row_count=rows,
-            byte_count=size,
-            chunk_count=count,
-            ttl_seconds=3600,
-        )
-        assert not self.refused(work)
 
 
 def run_machine(rig: Rig, *, examples: int, steps: int) -> None:

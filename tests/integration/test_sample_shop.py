@@ -10,6 +10,8 @@ import pytest
 
 from cluster.local.sample import PROJECT_UUID, create_shop, main, write_shop_project
 from queryfleet.project import load_project
+from queryfleet.semantic.catalog import load_catalog
+from queryfleet.semantic.explore import Metric, MetricType
 
 pytestmark = pytest.mark.integration
 
@@ -177,3 +179,33 @@ def test_examples_shop_is_what_the_command_writes(tmp_path: Path) -> None:
     create_shop(tmp_path / "shop.duckdb", orders=10)
     write_shop_project(tmp_path)
     assert (ROOT / "examples/shop/project.yml").read_text() == (tmp_path / "project.yml").read_text()
+    written = {path.name: path.read_text() for path in (tmp_path / "models").iterdir()}
+    assert {path.name: path.read_text() for path in (ROOT / "examples/shop/models").iterdir()} == written
+    assert sorted(written) == ["customers.yml", "orders.yml", "products.yml"]
+
+
+def test_write_shop_project_models_load_without_a_problem(tmp_path: Path) -> None:
+    """The shop's models compile, cover every type of metric, and name only columns that the tables have."""
+    create_shop(tmp_path / "shop.duckdb", orders=10)
+    catalog = load_catalog(write_shop_project(tmp_path))
+    assert catalog.problems == ()
+    assert list(catalog.explores) == ["customers", "orders", "products"]
+    orders = catalog.explore("orders")
+    assert {each.type for each in orders.fields.values() if isinstance(each, Metric)} == set(MetricType)
+    for table in orders.tables.values():
+        real = {
+            str(name) for (name,) in rows(tmp_path / "shop.duckdb", f"select column_name from (describe {table.name})")
+        }
+        plain = {name for name, each in table.dimensions.items() if each.sql == f"${{TABLE}}.{name}"}
+        assert plain == real
+
+
+def test_write_shop_project_keeps_models_that_were_changed(tmp_path: Path) -> None:
+    """A model that was edited or removed stays so."""
+    create_shop(tmp_path / "shop.duckdb", orders=10)
+    write_shop_project(tmp_path)
+    (tmp_path / "models/products.yml").unlink()
+    (tmp_path / "models/orders.yml").write_text("type: model\n")
+    write_shop_project(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["customers.yml", "orders.yml"]
+    assert (tmp_path / "models/orders.yml").read_text() == "type: model\n"
