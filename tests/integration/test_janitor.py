@@ -11,8 +11,7 @@ from actors.janitor import Janitor
 from queryfleet.results.chunking import chunk_key
 from queryfleet.results.store import open_store
 from queryfleet.status.record import Failure
-from tests.fixtures.statuses import new_query
-from tests.integration.test_status_store import chunk, claimed, finish
+from tests.fixtures.statuses import chunk, claimed, finish, new_query
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 

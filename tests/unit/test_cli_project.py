@@ -108,7 +108,7 @@ try:
     main()
 except SystemExit:
     pass
-print(sorted({"pyarrow", "polars", "ray", "httpx2", "pydantic", "duckdb", "sqlalchemy"} & set(sys.modules)))
+print(sorted({"pyarrow", "polars", "ray", "httpx2", "duckdb", "sqlalchemy"} & set(sys.modules)))
 """
 
 
