@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from queryfleet.errors import ServiceError
+from queryfleet.errors import ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
     import threading
 
     from cluster.bootstrap import Service
+    from cluster.local.stack import LocalStack
     from cluster.stop_signals import StopSignals
     from queryfleet.settings import Settings
 
@@ -161,7 +162,7 @@ def _run(
         if os.environ.get("RAY_AUTH_MODE") != "token":
             _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
         _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
-        _wait(service, stop.asked)
+        _wait(service, stack, stop.asked)
     finally:
         _say("Stopping …")
         for path, text in announced.items():
@@ -173,13 +174,21 @@ def _run(
             stack.stop()
 
 
-def _wait(service: Service, stop: threading.Event) -> None:
-    """Return when told to stop, or when another `up` has taken over the service on a given cluster."""
-    if service.parts.wait_for_ray is not None:
-        stop.wait()  # nobody else uses a Ray of our own
-        return
+def _wait(service: Service, stack: LocalStack, stop: threading.Event) -> None:
+    """Return when told to stop, or when another `up` has taken over the service on a given cluster.
+
+    Raises:
+        ConfigurationError: A part that was started here has ended by itself.
+    """
+    is_given = service.parts.wait_for_ray is None  # else nobody can take over: Ray is our own
     while not stop.wait(_LOOK_SECONDS):
-        if service.is_superseded:
+        part = stack.ended_part()
+        if part is not None:
+            raise ConfigurationError(
+                f"{part} has ended by itself; its log is in the data folder. Start the service again on the same "
+                "folder: what was accepted is there, and goes on."
+            )
+        if is_given and service.is_superseded:
             _say("Another `queryfleet up` has taken over the service on this cluster.")
             return
 

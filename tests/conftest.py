@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.fixtures.models",
     "tests.fixtures.postgres",
     "tests.fixtures.query_service",
     "tests.fixtures.s3_servers",

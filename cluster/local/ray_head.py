@@ -57,6 +57,11 @@ class RayHead:
         """What a Ray client connects to."""
         return f"ray://127.0.0.1:{self._client_port}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its `ray start` lives: it ends when a process that the node cannot do without does."""
+        return self._child is not None and self._child.exit_code is None
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the head's processes; the driver that uses it needs the same."""
         metrics_port, stats_port = self._haproxy_ports

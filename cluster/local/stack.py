@@ -68,6 +68,7 @@ class LocalStack:
         self._say = say
         self._stack = ExitStack()
         self._head: RayHead | None = None
+        self._parts: dict[str, Callable[[], bool]] = {}  # of those started here, whether they run
 
     def start(self) -> Parts:
         """Start the missing parts and say where all are; `stop` also after a failure.
@@ -102,8 +103,13 @@ class LocalStack:
         head = RayHead(uuid.uuid4().hex, log_path=self._data_dir / "ray.log", environment=environment)
         self._stack.callback(head.stop)  # in case `launch` fails half-way
         head.launch()
+        self._parts["Ray"] = lambda: head.is_running
         os.environ.update({name: value for name, value in head.environment().items() if name.startswith("RAY_")})
         return head
+
+    def ended_part(self) -> str | None:
+        """Return the name of a part that was started here and has ended by itself; None while all run."""
+        return next((name for name, runs in self._parts.items() if not runs()), None)
 
     def stop(self) -> None:
         """Stop what was started; Ray first, since its actors use the rest. Idempotent."""
@@ -118,6 +124,7 @@ class LocalStack:
         server = PostgresServer(self._data_dir / "postgres")
         self._stack.callback(server.stop)
         server.start()
+        self._parts["PostgreSQL"] = lambda: server.pid is not None
         return settings.model_copy(update={"database_url": SecretStr(server.url)})
 
     def _with_store(self, settings: Settings) -> Settings:
@@ -129,6 +136,7 @@ class LocalStack:
         self._stack.callback(server.stop)
         server.ensure_bucket(BUCKET)
         server.start()
+        self._parts["The S3 server"] = lambda: server.pid is not None
         return settings.model_copy(
             update={
                 "store_url": f"s3://{BUCKET}/queryfleet",

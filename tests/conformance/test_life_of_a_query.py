@@ -6,13 +6,11 @@ One machine draws calls and makes each of them to a store and to a model, which 
 
 from __future__ import annotations
 
-import asyncio
 import uuid
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
 
-import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,22 +22,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from psycopg.rows import dict_row
 
 from queryfleet.errors import AttemptFencedError
 from queryfleet.model import ChunkRef, Column, ColumnType
 from queryfleet.status.admission import ProjectShare, claim_order
-from queryfleet.status.memory import MemoryStatusStore
-from queryfleet.status.postgres import PostgresStatusStore, load_statements
 from queryfleet.status.record import Failure, NewQuery
-from queryfleet.status.rows import Row, chunk_of, life_of
+from queryfleet.status.rows import Row, life_of
 from queryfleet.status.transitions import PHASES, TERMINAL, Event, QueryStatus
-from tests.strategies.life_model import NOTES, LifeModel, totals_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from queryfleet.status.store import StatusStore
+from tests.servers.status_rigs import MemoryRig, PostgresRig, Rig
+from tests.strategies.life_model import Known, LifeModel, totals_of
 
 ATTEMPTS_MAX = 3
 DRAIN_ROUNDS = 200
@@ -53,104 +44,48 @@ COLUMNS = [Column(reference="n", type=ColumnType.NUMBER)]
 NEVER_FULL = 1_000_000
 
 
-class Rig(Protocol):
-    """A store, and what a test must see of it that no caller sees."""
-
-    store: StatusStore
-    forgets: bool  # nobody who waits for an ended query is dealt with, as by a crash between two steps
-
-    def run(self, work: Coroutine): ...
-    def rows(self) -> dict[str, Row]: ...
-    def chunk_rows(self) -> dict[tuple[str, int], list[ChunkRef]]: ...
-    def clear(self) -> None: ...
-
-
-class ForgetfulMemory(MemoryStatusStore):
-    forgets = False
-
-    def _settle(self, ended):
-        if ended is None or not self.forgets:
-            super()._settle(ended)
-
-
-class MemoryRig:
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self.store = ForgetfulMemory()
-
-    @property
-    def forgets(self) -> bool:
-        return self.store.forgets
-
-    @forgets.setter
-    def forgets(self, value: bool) -> None:
-        self.store.forgets = value
-
-    def run(self, work):
-        """Run a coroutine that never waits."""
-        try:
-            work.send(None)
-        except StopIteration as done:
-            return done.value
-        raise AssertionError("The store in memory waited.")
-
-    def rows(self):
-        return {query_uuid: dict(row) for query_uuid, row in self.store._queries.items()}
-
-    def chunk_rows(self):
-        return {key: list(chunks) for key, chunks in self.store._chunks.items() if chunks}
-
-
-class ForgetfulPostgres(PostgresStatusStore):
-    @property
-    def forgets(self):
-        return not self._statements["settle_followers"].startswith(b"--")
-
-    @forgets.setter
-    def forgets(self, value):
-        idle = b"select from query where query_uuid = %(query_uuid)s"
-        self._statements = load_statements()
-        if value:
-            self._statements |= {"settle_followers": idle, "promote_follower": idle}
-
-
-class PostgresRig(MemoryRig):
-    def __init__(self, url: str) -> None:
-        self._loop = asyncio.Runner()
-        self.store = ForgetfulPostgres(url, connections_max=2, timeout_seconds=10)
-        self._eye = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        self.run(self.store.open())
-
-    def clear(self) -> None:
-        self._eye.execute("delete from query")
-
-    def run(self, work):
-        return self._loop.run(work)
-
-    def rows(self):
-        rows = self._eye.execute("select * from query order by created_at").fetchall()
-        names = ("query_uuid", "leader_uuid", "result_query_uuid")
-        return {str(row["query_uuid"]): row | {n: row[n] and str(row[n]) for n in names} for row in rows}
-
-    def chunk_rows(self):
-        rows = self._eye.execute("select * from chunk order by query_uuid, attempt, chunk_index").fetchall()
-        found: dict[tuple[str, int], list[ChunkRef]] = {}
-        for row in rows:
-            found.setdefault((str(row["query_uuid"]), row["attempt"]), []).append(chunk_of(row))
-        return found
-
-    def close(self) -> None:
-        self.run(self.store.close())
-        self._eye.close()
-        self._loop.close()
-
-
 picks = st.integers(0, 11)
 sizes = st.integers(1, 3)
-leases = st.sampled_from([30.0, 30.0, -1.0])
-lates = st.sampled_from([0, 0, 0, 0, 1])  # attempts ago
+lates = st.sampled_from([0, 0, 0, 0, 0, 1])  # attempts ago
+
+IS_OF_KIND: dict[str, Callable[[Known], bool]] = {
+    "waiting": lambda known: known.waits,
+    "running": lambda known: known.runs,
+    "following": lambda known: known.is_live and known.leader is not None,
+    "ended": lambda known: not known.is_live,
+}
+KINDS = [*IS_OF_KIND, "waiting", "running"]
+ACTIONS = [
+    *("claim", "claim", "renew", "note_executing", "note_fetching", "note_finishing", "commit", "finish"),
+    *("fail", "fail_waiting", "request_cancel", "confirm_cancel", "lose", "clean_up"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What differs between two calls of one kind."""
+
+    lease: float = 30.0  # seconds; negative: it has run out at once
+    rows: Sequence[int] = ()  # of new chunks
+    mistake: str | None = None
+    kept: bool = True  # the result does not expire at once
+    forgets: bool = False  # those who wait for a query that ends by this are left alone
+
+
+QUIET = Details()
+
+
+def next_chunk(query_uuid: str, attempt: int, published: Sequence[ChunkRef], row_count: int) -> ChunkRef:
+    rows, _, count = totals_of(published)
+    return ChunkRef(
+        index=count,
+        key=f"results/{query_uuid}/{attempt}/{count:08d}.jsonl",
+        first_row=rows,
+        row_count=row_count,
+        byte_count=10 * row_count,
+        crc32=row_count,
+        blocks=b"b",
+    )
 
 
 class LifeMachine(RuleBasedStateMachine):
@@ -189,27 +124,7 @@ class LifeMachine(RuleBasedStateMachine):
         found = [query_uuid for query_uuid in known if wanted(known[query_uuid])] or list(known)
         return found[-1 - number % len(found)]
 
-    def attempt_of(self, query_uuid: str, late: int) -> int:
-        """Return the current attempt, or one `late` attempts earlier."""
-        return max(0, self.model.known[query_uuid].life.attempt - late)
-
-    def next_chunk(self, query_uuid: str, attempt: int, row_count: int, skip: int = 0) -> ChunkRef:
-        published = self.model.known[query_uuid].chunks.get(attempt, [])
-        rows, _, count = totals_of(published)
-        return ChunkRef(
-            index=count + skip,
-            key=f"results/{query_uuid}/{attempt}/{count + skip:08d}.jsonl",
-            first_row=rows + skip,
-            row_count=row_count,
-            byte_count=10 * row_count,
-            crc32=row_count,
-            blocks=b"b",
-        )
-
     has_queries = precondition(lambda self: self.model.known)
-    has_running = precondition(lambda self: any(known.runs for known in self.model.known.values()))
-    has_live = precondition(lambda self: any(known.is_live for known in self.model.known.values()))
-    has_waiting = precondition(lambda self: any(known.waits for known in self.model.known.values()))
 
     # Accepting -------------------------------------------------------------------------------------------------
 
@@ -254,123 +169,33 @@ class LifeMachine(RuleBasedStateMachine):
 
     # One attempt -----------------------------------------------------------------------------------------------
 
-    @has_waiting
-    @rule(pick=picks, lease=leases)
-    def claim_waiting(self, pick, lease):
-        self.claim(self.pick(pick, lambda known: known.waits), lease)
+    # What is done to one query -----------------------------------------------------------------------------------
 
     @has_queries
-    @rule(pick=picks)
-    def claim_in_vain(self, pick):
-        """A follower, or a query that runs or has ended."""
-        self.claim(self.pick(pick, lambda known: not known.waits), 30.0)
-
-    def claim(self, query_uuid, lease):
-        expected = self.model.claim(query_uuid, lease_over=lease < 0)
-        record = self.call(self.store.claim(query_uuid, "query-a", lease_seconds=lease))
-        assert expected == (record is not None)
-        if record is not None:
-            life = self.model.known[query_uuid].life
-            assert (life.status, life.attempt, "select 1") == (record.status, record.attempt, record.sql)
-            assert (record.row_count, record.columns, record.warehouse_query_id) == (0, None, None)
-
-    @has_running
-    @rule(pick=picks, late=lates, note=st.sampled_from(sorted(NOTES)))
-    def note_phase(self, pick, late, note):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        attempt = self.attempt_of(query_uuid, late)
-        expected = self.model.report(query_uuid, NOTES[note], attempt)
-        match note:
-            case "executing":
-                work = self.store.record_executing(query_uuid, attempt, f"wh-{attempt}")
-            case "fetching":
-                work = self.store.record_fetching(query_uuid, attempt, columns=COLUMNS, arrow_schema=b"s")
-            case _:
-                work = self.store.record_finishing(query_uuid, attempt)
-        lease = self.call(work)
-        assert expected == (lease.current, lease.cancel_requested)
-
-    @has_running
-    @rule(pick=picks, late=lates, lease=leases)
-    def renew(self, pick, late, lease):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        self.renew_of(query_uuid, self.attempt_of(query_uuid, late), lease)
-
-    def renew_of(self, query_uuid, attempt, lease):
-        expected = self.model.report(query_uuid, Event.RENEWED, attempt)
-        answer = self.call(self.store.renew(query_uuid, attempt, lease_seconds=lease))
-        assert expected == (answer.current, answer.cancel_requested)
-        if answer.current:
-            self.model.known[query_uuid].lease_over = lease < 0
-
-    @has_running
-    @rule(pick=picks, rows=sizes)
-    def commit_next(self, pick, rows):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        attempt = self.attempt_of(query_uuid, 0)
-        self.commit(query_uuid, attempt, self.next_chunk(query_uuid, attempt, rows))
-
-    @has_queries
-    @rule(pick=picks, late=st.integers(0, 2), rows=sizes, skip=st.integers(0, 1), which=picks, again=st.booleans())
-    def commit_out_of_turn(self, pick, late, rows, skip, which, again):
-        """A gap, a late attempt, a query that does not run; a chunk that is there, or another one in its place."""
-        query_uuid = self.pick(pick, lambda known: known.chunks)
-        attempt = self.attempt_of(query_uuid, late)
-        published = self.model.known[query_uuid].chunks.get(attempt, [])
-        if again and published:
-            there = published[which % len(published)]
-            chunk = there if skip else replace(there, row_count=rows, byte_count=10 * rows, crc32=rows)
-        else:
-            chunk = self.next_chunk(query_uuid, attempt, rows, skip)
-        self.commit(query_uuid, attempt, chunk)
-
-    def commit(self, query_uuid, attempt, chunk):
-        expected = self.model.commit(query_uuid, attempt, chunk)
-        assert expected == (not self.refused(self.store.commit_chunk(query_uuid, attempt, chunk)))
-
-    @has_running
     @rule(
         pick=picks,
+        kind=st.sampled_from(KINDS),
         late=lates,
-        more=st.lists(sizes, max_size=2),
-        mistake=st.sampled_from([None, None, None, "repeats", "reversed", "wrong totals"]),
-        kept=st.booleans(),
-        forgets=st.booleans(),
+        actions=st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=4),
+        details=st.builds(
+            Details,
+            lease=st.sampled_from([30.0, 30.0, -1.0]),
+            rows=st.lists(sizes, max_size=2),
+            mistake=st.sampled_from([None, None, None, "repeats", "reversed", "wrong totals"]),
+            kept=st.booleans(),
+            forgets=st.booleans(),
+        ),
     )
-    def finish(self, pick, late, more, mistake, kept, forgets):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        self.finish_of(query_uuid, self.attempt_of(query_uuid, late), more, mistake, kept=kept, forgets=forgets)
-
-    def finish_of(self, query_uuid, attempt, more=(), mistake=None, *, kept=True, forgets=False):
-        """Finish with some more chunks, which may be repeated, reversed, or not be what the totals say."""
-        published = list(self.model.known[query_uuid].chunks.get(attempt, []))
-        total = list(published)
-        for row_count in more:
-            first = self.next_chunk(query_uuid, attempt, row_count)
-            rows, _, count = totals_of(total)
-            total.append(replace(first, index=count, key=f"{first.key}.{count}", first_row=rows))
-        rows, size, count = totals_of(total)
-        sent = total[len(published) :]
-        if mistake == "repeats":
-            sent = total + total[-1:]
-        elif mistake == "reversed":
-            sent.reverse()
-        elif mistake == "wrong totals":
-            rows += 1
-        with self.forgetting(forgets):
-            expected = self.model.finish(query_uuid, attempt, sent, (rows, size, count), kept=kept)
-            work = self.store.finish(
-                query_uuid,
-                attempt,
-                chunks=sent,
-                row_count=rows,
-                byte_count=size,
-                chunk_count=count,
-                ttl_seconds=3600.0 if kept else -1.0,
-            )
-            assert expected == (not self.refused(work))
-
-    # Ends ------------------------------------------------------------------------------------------------------
+    def act(self, pick, kind, late, actions, details):
+        """Do some things to one query, as its actor, the status actor and a person would; what comes late is late."""
+        query_uuid = self.pick(pick, IS_OF_KIND[kind])
+        attempt = max(0, self.model.known[query_uuid].life.attempt - late)
+        for action in actions:
+            with self.forgetting(details.forgets):
+                getattr(self, f"do_{action}")(query_uuid, attempt, details)
+            self.rows_are_those_of_the_model()
+            if action == "claim" and not late:
+                attempt = self.model.known[query_uuid].life.attempt
 
     @contextmanager
     def forgetting(self, forgets: bool):
@@ -381,76 +206,111 @@ class LifeMachine(RuleBasedStateMachine):
         finally:
             self.rig.forgets = self.model.forgets = False
 
-    @has_live
-    @rule(pick=picks, forgets=st.booleans())
-    def fail_pending(self, pick, forgets):
-        self.fail_of(self.pick(pick, lambda known: known.is_live and not known.runs), None, forgets)
+    def do_claim(self, query_uuid, attempt, details):
+        expected = self.model.claim(query_uuid, lease_over=details.lease < 0)
+        record = self.call(self.store.claim(query_uuid, "query-a", lease_seconds=details.lease))
+        assert expected == (record is not None)
+        if record is not None:
+            life = self.model.known[query_uuid].life
+            assert (life.status, life.attempt, "select 1") == (record.status, record.attempt, record.sql)
+            assert (record.row_count, record.columns, record.warehouse_query_id) == (0, None, None)
 
-    @has_running
-    @rule(pick=picks, late=lates, forgets=st.booleans())
-    def fail_running(self, pick, late, forgets):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        self.fail_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
+    def do_renew(self, query_uuid, attempt, details):
+        self.report(
+            query_uuid, attempt, Event.RENEWED, self.store.renew(query_uuid, attempt, lease_seconds=details.lease)
+        )
+        known = self.model.known[query_uuid]
+        if known.runs and known.life.attempt == attempt:
+            known.lease_over = details.lease < 0
 
-    def fail_of(self, query_uuid, attempt, forgets=False):
-        with self.forgetting(forgets):
-            expected = self.model.fail(query_uuid, attempt, "WarehouseQueryError")
-            failure = Failure(name="WarehouseQueryError", message="no", status=400, details={"a": 1})
-            assert expected == self.call(self.store.fail(query_uuid, attempt, failure))
+    def do_note_executing(self, query_uuid, attempt, details):
+        work = self.store.record_executing(query_uuid, attempt, f"wh-{attempt}")
+        self.report(query_uuid, attempt, Event.EXECUTING, work)
 
-    @has_live
-    @rule(pick=picks, running=st.booleans(), forgets=st.booleans())
-    def request_cancel(self, pick, running, forgets):
-        self.cancel_of(self.pick(pick, lambda known: known.runs if running else known.is_live), forgets)
+    def do_note_fetching(self, query_uuid, attempt, details):
+        work = self.store.record_fetching(query_uuid, attempt, columns=COLUMNS, arrow_schema=b"s")
+        self.report(query_uuid, attempt, Event.FETCHING, work)
 
-    def cancel_of(self, query_uuid, forgets=False):
-        with self.forgetting(forgets):
-            expected = self.model.request_cancel(query_uuid)
-            record = self.call(self.store.request_cancel(query_uuid))
-            assert expected == (record.status if record is not None else None)
+    def do_note_finishing(self, query_uuid, attempt, details):
+        self.report(query_uuid, attempt, Event.FINISHING, self.store.record_finishing(query_uuid, attempt))
 
-    @has_running
-    @rule(pick=picks, late=lates, forgets=st.booleans())
-    def confirm_cancel(self, pick, late, forgets):
-        query_uuid = self.pick(pick, lambda known: known.runs and known.life.cancel_requested)
-        self.confirm_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
+    def report(self, query_uuid, attempt, event, work):
+        expected = self.model.report(query_uuid, event, attempt)
+        lease = self.call(work)
+        assert expected == (lease.current, lease.cancel_requested)
 
-    def confirm_of(self, query_uuid, attempt, forgets=False):
-        with self.forgetting(forgets):
-            expected = self.model.confirm_cancel(query_uuid, attempt)
-            assert expected == self.call(self.store.confirm_cancel(query_uuid, attempt, warning="w"))
+    def do_commit(self, query_uuid, attempt, details):
+        """The next chunk, the last one again, another one in its place, or one after a gap."""
+        published = self.model.known[query_uuid].chunks.get(attempt, [])
+        chunk = next_chunk(query_uuid, attempt, published, sum(details.rows) + 1)
+        if details.mistake == "repeats" and published:
+            chunk = published[-1]
+        elif details.mistake == "reversed" and published:
+            chunk = replace(published[-1], row_count=published[-1].row_count + 1, crc32=0)
+        elif details.mistake == "wrong totals":
+            chunk = replace(chunk, index=chunk.index + 1, first_row=chunk.first_row + 1)
+        expected = self.model.commit(query_uuid, attempt, chunk)
+        assert expected == (not self.refused(self.store.commit_chunk(query_uuid, attempt, chunk)))
 
-    @has_running
-    @rule(pick=picks, late=lates, forgets=st.booleans())
-    def lose(self, pick, late, forgets):
-        query_uuid = self.pick(pick, lambda known: known.runs)
-        self.lose_of(query_uuid, self.attempt_of(query_uuid, late), forgets)
+    def do_finish(self, query_uuid, attempt, details):
+        """With some more chunks, which may be repeated, reversed, or not be what the totals say."""
+        published = self.model.known[query_uuid].chunks.get(attempt, [])
+        total = list(published)
+        for row_count in details.rows:
+            total.append(next_chunk(query_uuid, attempt, total, row_count))
+        rows, size, count = totals_of(total)
+        sent = total[len(published) :]
+        if details.mistake == "repeats":
+            sent = total + total[-1:]
+        elif details.mistake == "reversed":
+            sent.reverse()
+        elif details.mistake == "wrong totals":
+            rows += 1
+        expected = self.model.finish(query_uuid, attempt, sent, (rows, size, count), kept=details.kept)
+        work = self.store.finish(
+            query_uuid,
+            attempt,
+            chunks=sent,
+            row_count=rows,
+            byte_count=size,
+            chunk_count=count,
+            ttl_seconds=3600.0 if details.kept else -1.0,
+        )
+        assert expected == (not self.refused(work))
 
-    def lose_of(self, query_uuid, attempt, forgets=False):
-        with self.forgetting(forgets):
-            expected = self.model.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX)
-            work = self.store.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX, reason="test")
-            assert expected == self.call(work)
+    def do_fail(self, query_uuid, attempt, details):
+        self.fail(query_uuid, attempt)
 
-    @has_queries
-    @rule(pick=picks, late=lates, what=st.sampled_from(["renew", "finish", "fail", "cancel", "confirm", "lose"]))
-    def call_in_vain(self, pick, late, what):
-        """Something for a running query, to one that does not run: late, or sent again."""
-        query_uuid = self.pick(pick, lambda known: not known.runs)
-        attempt = self.attempt_of(query_uuid, late)
-        match what:
-            case "renew":
-                self.renew_of(query_uuid, attempt, 30.0)
-            case "finish":
-                self.finish_of(query_uuid, attempt)
-            case "fail":
-                self.fail_of(query_uuid, attempt)
-            case "cancel" if not self.model.known[query_uuid].is_live:
-                self.cancel_of(query_uuid)
-            case "confirm":
-                self.confirm_of(query_uuid, attempt)
-            case _:
-                self.lose_of(query_uuid, attempt)
+    def do_fail_waiting(self, query_uuid, attempt, details):
+        self.fail(query_uuid, None)
+
+    def fail(self, query_uuid, attempt):
+        expected = self.model.fail(query_uuid, attempt, "WarehouseQueryError")
+        failure = Failure(name="WarehouseQueryError", message="no", status=400, details={"a": 1})
+        assert expected == self.call(self.store.fail(query_uuid, attempt, failure))
+
+    def do_request_cancel(self, query_uuid, attempt, details):
+        expected = self.model.request_cancel(query_uuid)
+        record = self.call(self.store.request_cancel(query_uuid))
+        assert expected == (record.status if record is not None else None)
+
+    def do_confirm_cancel(self, query_uuid, attempt, details):
+        expected = self.model.confirm_cancel(query_uuid, attempt)
+        assert expected == self.call(self.store.confirm_cancel(query_uuid, attempt, warning="w"))
+
+    def do_lose(self, query_uuid, attempt, details):
+        expected = self.model.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX)
+        assert expected == self.call(self.store.lose(query_uuid, attempt, attempts_max=ATTEMPTS_MAX, reason="test"))
+
+    def do_clean_up(self, query_uuid, attempt, details):
+        """As an actor does when it has removed what its attempt wrote; and somebody polls."""
+        self.call(self.store.touch(query_uuid))
+        life = self.model.known[query_uuid].life
+        if attempt != life.attempt or life.status not in (QueryStatus.RUNNING, QueryStatus.READY):
+            self.model.forget_chunks(query_uuid, attempt)
+            self.call(self.store.forget_chunks(query_uuid, attempt))
+
+    # What is done to all of them ---------------------------------------------------------------------------------
 
     @rule()
     def sweep(self):
@@ -460,7 +320,7 @@ class LifeMachine(RuleBasedStateMachine):
         over = {(query_uuid, known[query_uuid].life.attempt) for query_uuid in known if known[query_uuid].lease_over}
         assert over == {(row["query_uuid"], row["attempt"]) for row in expired}
         for query_uuid, attempt in sorted(over):
-            self.lose_of(query_uuid, attempt)
+            self.do_lose(query_uuid, attempt, QUIET)
 
     @rule()
     def settle(self):
@@ -468,19 +328,6 @@ class LifeMachine(RuleBasedStateMachine):
         self.call(self.store.settle())
         for known in self.model.known.values():
             assert known.life.status in TERMINAL or known.leader is None or self.model.known[known.leader].is_live
-
-    @has_queries
-    @rule(pick=picks, late=st.integers(0, 2))
-    def forget_chunks(self, pick, late):
-        """As an actor does when it has removed what its attempt wrote; and somebody polls."""
-        query_uuid = self.pick(pick)
-        self.call(self.store.touch(query_uuid))
-        attempt = self.attempt_of(query_uuid, late)
-        known = self.model.known[query_uuid]
-        needed = attempt == known.life.attempt and known.life.status in (QueryStatus.RUNNING, QueryStatus.READY)
-        if not needed:
-            self.model.forget_chunks(query_uuid, attempt)
-            self.call(self.store.forget_chunks(query_uuid, attempt))
 
     # What must hold --------------------------------------------------------------------------------------------
 
@@ -569,11 +416,11 @@ class LifeMachine(RuleBasedStateMachine):
                 break
             for query_uuid, known in live:
                 if known.waits:
-                    self.claim(query_uuid, 30.0)
+                    self.do_claim(query_uuid, 0, QUIET)
                 if known.runs and known.life.cancel_requested:
-                    self.confirm_of(query_uuid, known.life.attempt)
+                    self.do_confirm_cancel(query_uuid, known.life.attempt, QUIET)
                 elif known.runs:
-                    self.finish_of(query_uuid, known.life.attempt)
+                    self.do_finish(query_uuid, known.life.attempt, QUIET)
             self.rows_are_those_of_the_model()
         assert all(row["status"] in TERMINAL for row in self.rig.rows().values())
 

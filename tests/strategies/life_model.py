@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from queryfleet.model import ChunkRef
     from queryfleet.status.record import NewQuery
 
-NOTES = {"executing": Event.EXECUTING, "fetching": Event.FETCHING, "finishing": Event.FINISHING}
-
 
 @dataclass(slots=True, kw_only=True)
 class Known:
