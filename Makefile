@@ -9,7 +9,7 @@ PACKAGES := queryfleet actors serve_app cluster
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check fmt bench lock clean
+.PHONY: help install demo test test-fast check fmt bench chaos lock clean
 
 help: ## List the commands.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ fmt: install ## Format the code.
 
 bench: install ## Benchmarks; see bench/README.md.
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: install ## Kill parts of a whole service under load. MINUTES=10, SEED= repeats a run.
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock: install ## Renew uv.lock. It must name only the canonical public index.
 	@bash tools/uv.sh lock

@@ -81,6 +81,10 @@ class StatusActor:
         pool = supervisor.pool
         return {"size": pool.size, "actors": pool.actor_count, "idle": pool.idle_count}
 
+    def is_retired(self) -> bool:
+        """Return whether a newer generation has taken over."""
+        return self._supervisor is not None and bool(self._supervisor.is_retired)
+
     def retire(self) -> None:
         """Claim nothing from now on, let running queries end, then end. Idempotent; returns at once."""
         if self._supervisor is not None:  # else it is just starting, and will be told again

@@ -97,6 +97,11 @@ class Supervisor:
         """End the loop after its current round. Query actors are left alone."""
         self._stopping.set()
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether it claims nothing any more, because a newer generation does."""
+        return self._retired
+
     def retire(self) -> None:
         """Claim nothing from now on, and end the loop when the last query has ended. Idempotent, from any thread."""
         self._loop.call_soon_threadsafe(self._retire)

@@ -27,6 +27,7 @@ __all__ = ["APPLICATION", "Service"]
 
 APPLICATION = "queryfleet"  # our name in Serve
 _POOL_SECONDS = 120.0
+_ANSWER_SECONDS = 10.0
 _HTTP_SECONDS = 60.0
 
 
@@ -136,11 +137,27 @@ class Service:
 
     @property
     def is_superseded(self) -> bool:
-        """Whether a newer generation has taken over, so that this one has nothing left to say."""
+        """Whether a newer generation has taken over, so that this one has nothing left to say.
+
+        A newer one that is still starting has not: it may yet give up.
+        """
+        import ray
+        from ray.exceptions import RayError
+
+        if self._generation is None or not self._has_successor():
+            return False
+        try:
+            retired: bool = ray.get(self._generation.status_actor.is_retired.remote(), timeout=_ANSWER_SECONDS)
+        except RayError:
+            from actors.generation import generations
+
+            return self._generation.number not in generations()  # it ended, or only restarts
+        return retired
+
+    def _has_successor(self) -> bool:
         from actors.generation import generations
 
-        known = generations()
-        return self._generation is not None and bool(known) and known[-1] > self._generation.number
+        return self._generation is not None and any(other > self._generation.number for other in generations())
 
     def stop(self) -> None:
         """Take the service down and leave Ray. Queries under way are taken up at the next start.
@@ -157,7 +174,7 @@ class Service:
         generation = self._generation
         if generation is not None and generation.replaces and not self._is_whole:
             end_actors(generation.number)
-        elif not self.is_superseded:
+        elif not self._has_successor():
             if self.parts.wait_for_ray is None:
                 serve.shutdown()  # a Ray of our own is about to be ended with everything in it
             end_actors()

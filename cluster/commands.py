@@ -134,7 +134,7 @@ def _run(
     from cluster.bootstrap import Service
     from cluster.local.ports import check_free, free_ports
     from cluster.local.sample import write_shop_project
-    from cluster.local.stack import LocalStack, private_file
+    from cluster.local.stack import RAY, LocalStack, private_file
     from queryfleet.project import load_project
 
     if settings.test_now is not None:
@@ -168,8 +168,8 @@ def _run(
         for path, text in announced.items():
             _remove(path, text)
         try:
-            if service is not None:
-                service.stop()
+            if service is not None and stack.ended_part() != RAY:
+                service.stop()  # which speaks to Ray
         finally:
             stack.stop()
 

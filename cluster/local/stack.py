@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from queryfleet.settings import Settings
 
-__all__ = ["LocalStack", "Parts", "private_file"]
+__all__ = ["RAY", "LocalStack", "Parts", "private_file"]
+
+RAY = "Ray"  # among the parts that can end
 
 BUCKET = "queryfleet"
 _ACCESS_KEY = "QUERYFLEET"
@@ -103,7 +105,7 @@ class LocalStack:
         head = RayHead(uuid.uuid4().hex, log_path=self._data_dir / "ray.log", environment=environment)
         self._stack.callback(head.stop)  # in case `launch` fails half-way
         head.launch()
-        self._parts["Ray"] = lambda: head.is_running
+        self._parts[RAY] = lambda: head.is_running
         os.environ.update({name: value for name, value in head.environment().items() if name.startswith("RAY_")})
         return head
 

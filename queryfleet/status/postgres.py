@@ -473,17 +473,14 @@ class PostgresStatusStore:
         self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
     ) -> str:
         """Store a token by its hash with its roles per project, and return its uuid."""
-        row = await self._row(
-            "put_token",
-            token_uuid=token_uuid,
-            token_hash=token_hash,
-            user_uuid=user_uuid,
-            name=name,
-            expires_at=None,
-        )
-        stored = str(row["token_uuid"]) if row else token_uuid
-        for project_uuid, role in roles.items():
-            await self._rows("put_role", token_uuid=stored, project_uuid=project_uuid, role=role)
+        values = {"token_uuid": token_uuid, "token_hash": token_hash, "user_uuid": user_uuid, "name": name}
+        async with self._connection() as connection, connection.transaction():
+            cursor = await connection.execute(self._statements["put_token"], values | {"expires_at": None})
+            row = await cursor.fetchone()
+            stored = str(row["token_uuid"]) if row else token_uuid
+            for project_uuid, role in roles.items():
+                values = {"token_uuid": stored, "project_uuid": project_uuid, "role": role}
+                await connection.execute(self._statements["put_role"], values)
         return stored
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:

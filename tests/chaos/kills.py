@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.chaos.stack import kill_postgres
+from tests.servers.service_process import wait_until
 
 if TYPE_CHECKING:
     import random
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.stack import ChaosStack
 
+_FIND_SECONDS = 30.0
 REPLICA = "ray::ServeReplica:queryfleet:http"
 
 
@@ -92,11 +94,15 @@ class Killer:
         self._one_of(kill, "ray::StatusActor")
 
     def _haproxy(self, kill: Kill) -> None:
-        processes = [process for process in self._stack.processes("") if process.name() == "haproxy"]
-        # The one with the service's port: the worker node may have its own.
-        mine = [process for process in processes if self._listens(process)] or processes
-        assert mine, "HAProxy runs"
-        self._strike(kill, self._rng.choice(mine))
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            # The one with the service's port: the worker node may have its own.
+            found[:] = [one for one in self._stack.processes("") if one.name() == "haproxy" and self._listens(one)]
+            return bool(found)
+
+        assert wait_until(look, seconds=_FIND_SECONDS), "HAProxy runs"
+        self._strike(kill, self._rng.choice(found))
 
     def _listens(self, process: psutil.Process) -> bool:
         port = int(self._stack.url.rsplit(":", 1)[1])

@@ -7,9 +7,9 @@ One machine draws calls and makes each of them to a store and to a model, which 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -31,6 +31,9 @@ from queryfleet.status.rows import Row, life_of
 from queryfleet.status.transitions import PHASES, TERMINAL, Event, QueryStatus
 from tests.servers.status_rigs import MemoryRig, PostgresRig, Rig
 from tests.strategies.life_model import Known, LifeModel, totals_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ATTEMPTS_MAX = 3
 DRAIN_ROUNDS = 200
@@ -59,6 +62,7 @@ ACTIONS = [
     *("claim", "claim", "renew", "note_executing", "note_fetching", "note_finishing", "commit", "finish"),
     *("fail", "fail_waiting", "request_cancel", "confirm_cancel", "lose", "clean_up"),
 ]
+ENDS = ["finish", "fail", "request_cancel", "confirm_cancel", "lose"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,15 @@ class LifeMachine(RuleBasedStateMachine):
     def accept_equal(self, user, use_cache):
         self.accept(min(PROJECTS), user, b"k", use_cache, None, b"a", NEVER_FULL)
 
+    @rule(user=st.sampled_from(USERS), use_cache=st.booleans(), rows=st.lists(sizes, max_size=2), kept=st.booleans())
+    def run_equal(self, user, use_cache, rows, kept):
+        """A whole life without trouble, when nobody else's will do."""
+        self.accept(min(PROJECTS), user, b"k", use_cache, None, b"a", NEVER_FULL)
+        query_uuid = self.pick(0)
+        if self.model.known[query_uuid].waits:
+            self.do_claim(query_uuid, 0, QUIET)
+            self.do_finish(query_uuid, 1, Details(rows=rows, kept=kept))
+
     def accept(self, project, user, key, use_cache, idempotency_key, request_hash, queue_max):
         self.accepted += 1
         query = NewQuery(
@@ -196,6 +209,18 @@ class LifeMachine(RuleBasedStateMachine):
             self.rows_are_those_of_the_model()
             if action == "claim" and not late:
                 attempt = self.model.known[query_uuid].life.attempt
+
+    @precondition(lambda self: any(known.waits or known.runs for known in self.model.known.values()))
+    @rule(pick=picks, order=st.permutations(ENDS), forgets=st.booleans())
+    def race(self, pick, order, forgets):
+        """Everything that can end an attempt comes at once, in any order."""
+        query_uuid = self.pick(pick, lambda known: known.waits or known.runs)
+        self.do_claim(query_uuid, 0, QUIET)
+        attempt = self.model.known[query_uuid].life.attempt
+        for action in order:
+            with self.forgetting(forgets):
+                getattr(self, f"do_{action}")(query_uuid, attempt, QUIET)
+            self.rows_are_those_of_the_model()
 
     @contextmanager
     def forgetting(self, forgets: bool):
@@ -442,6 +467,6 @@ def test_life_on_postgres_follows_the_table(migrated_url):
     """Whatever is called in whatever order, the database holds what the table allows and loses no query."""
     rig = PostgresRig(migrated_url)
     try:
-        run_machine(rig, examples=40, steps=40)
+        run_machine(rig, examples=80, steps=40)
     finally:
         rig.close()

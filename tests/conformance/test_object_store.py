@@ -240,7 +240,9 @@ async def test_put_cancelled_at_any_moment_leaves_all_or_nothing(store):
         try:
             assert data == await store.get(key)
         except ObjectNotFoundError:
-            assert await keys_below(store, key) == []
+            # A body that was sent before the cancel may still become an object: then it is whole.
+            if await keys_below(store, key):
+                assert data == await store.get(key)
 
 
 async def test_open_store_again_reads_what_another_wrote(store, place):

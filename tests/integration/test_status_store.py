@@ -15,6 +15,7 @@ from queryfleet.status.changes import QUERY_CHANNEL, WORK_CHANNEL, ChangeListene
 from queryfleet.status.migrations import LATEST, migrate, schema_version
 from queryfleet.status.postgres import PostgresStatusStore, load_statements
 from queryfleet.status.record import Failure
+from queryfleet.status.rows import new_values
 from queryfleet.status.transitions import QueryStatus
 from tests.fixtures.statuses import claimed, new_query, shared_query
 
@@ -121,6 +122,45 @@ async def test_accept_that_never_catches_its_leader_runs_alone(migrated_url, sta
     assert (await hasty.accept(query)).created
     await hasty.close()
     assert query.query_uuid in {waiting.query_uuid for waiting in await statuses.waiting()}
+
+
+async def test_cancel_while_an_equal_query_is_accepted_leaves_one_leader(migrated_url, statuses):
+    """An heir that was about to lead when another query became the leader runs all the same, and leads nobody."""
+    first, heir, follower = shared_query(), shared_query(), shared_query()
+    for query in (first, heir, follower):
+        await statuses.accept(query)
+    await set_status(statuses, first, "cancelled")
+    passing = await claimed(statuses, cache_key=b"k" * 32)
+    await statuses.settle()  # the heir runs beside the one that leads meanwhile
+    await statuses.finish(
+        *(passing.query_uuid, passing.attempt), chunks=(), row_count=0, byte_count=0, chunk_count=0, ttl_seconds=-1
+    )
+    leader = shared_query()
+    async with await psycopg.AsyncConnection.connect(migrated_url) as connection:
+        values = new_values(leader) | {"is_leader": True}
+        await connection.execute(load_statements()["accept"], values)
+        cancelling = asyncio.create_task(statuses.request_cancel(heir.query_uuid))
+        await until_somebody_waits(statuses)
+        await connection.commit()
+    async with asyncio.timeout(ANSWER_SECONDS):
+        assert (await cancelling).status is QueryStatus.CANCELLED
+    assert {query.query_uuid for query in await statuses.waiting()} == {leader.query_uuid, follower.query_uuid}
+    joins = shared_query()
+    await statuses.accept(joins)
+    assert (await statuses.load(joins.query_uuid)).leader_uuid == leader.query_uuid
+
+
+async def until_somebody_waits(statuses):
+    """Return once a session of the database waits for another one."""
+    async with asyncio.timeout(ANSWER_SECONDS), statuses._connection() as connection:
+        while True:
+            cursor = await connection.execute(
+                "select count(*) as n from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            if (await cursor.fetchone())["n"]:
+                return
+            await asyncio.sleep(0.01)
 
 
 ROUNDS = 6

@@ -122,6 +122,11 @@ class ServiceProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def exit_code(self) -> int | None:
+        """How the process itself ended; None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
+    @property
     def url(self) -> str:
         """Where it answers."""
         return str(self.about["url"])
