@@ -23,8 +23,8 @@ $(STAMP): uv.lock pyproject.toml tools/install.sh
 demo: install ## Start the whole service on this machine and ask it a question. ARGS=--once stops it afterwards.
 	@$(BIN)/python examples/demo.py $(ARGS)
 
-test: install ## All tests.
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## All tests but those of `make chaos`.
+	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)
 
 test-fast: install ## Tests that start nothing.
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures.executions",
     "tests.fixtures.http_app",  # uses fixtures of the others, so it comes after them
     "tests.fixtures.ray_cluster",  # likewise
+    "tests.fixtures.chaos",  # likewise
 ]
 
 
