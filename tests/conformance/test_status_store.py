@@ -179,11 +179,14 @@ async def test_lost_too_often_ends_in_error(statuses):
 
 
 async def test_expired_lease_is_found(statuses):
-    """An actor that is not heard of is noticed."""
+    """An actor that is not heard of is noticed, unless it is heard of again before its query is taken from it."""
     query = new_query()
     await statuses.accept(query)
     await statuses.claim(query.query_uuid, "query-a", lease_seconds=-1)
+    await claimed(statuses)  # its lease has not run out
     assert [row["query_uuid"] for row in await statuses.expired_leases()] == [query.query_uuid]
+    assert (await statuses.renew(query.query_uuid, 1, lease_seconds=30)).current
+    assert await statuses.expired_leases() == []
 
 
 async def test_cancel_of_pending_ends_it_at_once(statuses):
