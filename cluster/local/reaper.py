@@ -73,9 +73,27 @@ def _is_marked(process: psutil.Process, stack_id: str, folder: Path) -> bool:
         environment = _environment(process) if process.status() != psutil.STATUS_ZOMBIE else b""
     except (psutil.Error, OSError):
         return False
-    # Ray's agents write their title over the beginning of their environment, and the marker may have stood there.
-    # The folder stands in several other variables.
-    return f"{MARKER}={stack_id}".encode() in environment or f"={folder}/".encode() in environment
+    return (
+        f"{MARKER}={stack_id}".encode() in environment
+        or f"={folder}/".encode() in environment
+        or _is_titled_and_ours(process, folder)
+    )
+
+
+def _is_titled_and_ours(process: psutil.Process, folder: Path) -> bool:
+    """Return whether it is a process of Ray with a file of `folder` open, also one that was removed since.
+
+    Such a process has written its title over its environment, sometimes over all that names us there. Others with an
+    open log there, such as somebody's own driver, are not ours to end.
+    """
+    with contextlib.suppress(psutil.Error, OSError):  # it ended, or is another user's
+        if not "".join(process.cmdline()).startswith("ray::"):
+            return False
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed since
+                if str(descriptor.readlink()).startswith(f"{folder}/"):
+                    return True
+    return False
 
 
 def _environment(process: psutil.Process) -> bytes:

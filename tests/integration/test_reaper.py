@@ -62,6 +62,10 @@ def start():
         process.wait()
 
 
+def _open_files(pid):
+    return [file.path for file in psutil.Process(pid).open_files()]
+
+
 def _is_gone(pid):
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -75,6 +79,26 @@ def test_end_stack_kills_what_is_marked_and_nothing_else(stack_id, folder, start
     assert [process.poll() for process in others] == [None, None, None]
     assert not folder.exists()
     end_stack(stack_id, folder)
+
+
+def test_end_stack_kills_ray_processes_that_overwrote_their_environment(stack_id, folder, start):
+    """A titled process is known by the logs it has open; somebody's own driver with such a log lives on."""
+    log = folder / "inner" / "file"
+    program = f"open({str(log)!r}); kept = open({str(log)!r}); import time; time.sleep(600)"
+    titled, driver = (
+        subprocess.Popen([title, "-c", program], executable=sys.executable, env={}, start_new_session=True)
+        for title in ("ray::DashboardAgent", "python")
+    )
+    try:
+        for process in (titled, driver):
+            assert wait_until(lambda pid=process.pid: str(log) in _open_files(pid), seconds=10)
+        end_stack(stack_id, folder)
+        assert _is_gone(titled.pid)
+        assert driver.poll() is None
+    finally:
+        for process in (titled, driver):
+            process.kill()
+            process.wait()
 
 
 def test_end_stack_spares_the_process_that_calls_it(stack_id, folder):
