@@ -364,8 +364,10 @@ class Execution:
 
     async def _keep_lease(self) -> None:
         query, seconds = self.assignment, self._settings.lease_seconds
+        pause = seconds / 8  # a claim gives half of a lease
         while True:
-            await asyncio.sleep(seconds / 4)
+            await asyncio.sleep(pause)
+            pause = seconds / 4
             try:
                 lease = await self._statuses.renew(query.query_uuid, query.attempt, lease_seconds=seconds)
             except StatusStoreError as error:

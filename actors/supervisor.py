@@ -168,7 +168,8 @@ class Supervisor:
             return
         # Together: neither needs the other's answer, and the definition must be the one of now.
         record, project = await asyncio.gather(
-            self._statuses.claim(query.query_uuid, name, lease_seconds=self._settings.lease_seconds),
+            # Half of a lease: until the actor has the query and renews it, we may be the ones who are lost.
+            self._statuses.claim(query.query_uuid, name, lease_seconds=self._settings.lease_seconds / 2),
             self._statuses.load_project(query.project_uuid),
             return_exceptions=True,
         )
@@ -266,14 +267,19 @@ class Supervisor:
 
     async def _lose(self, query_uuid: str, attempt: int, reason: str) -> None:
         try:
-            status = await self._statuses.lose(
-                query_uuid, attempt, attempts_max=self._settings.attempts_max, reason=reason
-            )
+            attempts_max = await self._attempts_max(query_uuid)
+            status = await self._statuses.lose(query_uuid, attempt, attempts_max=attempts_max, reason=reason)
         except StatusStoreError:
             return  # the lease runs out, and the sweep does it
         if status is not None:
             self._meter.count("queryfleet_attempts_lost_total", reason=reason)
             log.warning("query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status)
+
+    async def _attempts_max(self, query_uuid: str) -> int:
+        """Return how often a query may be started: once where it may write, since a lost attempt may have written."""
+        record = await self._statuses.load(query_uuid)
+        project = await self._statuses.load_project(record.project_uuid) if record is not None else None
+        return 1 if project is not None and project.get("allow_writes") else self._settings.attempts_max
 
     async def _pass_cancels(self) -> None:
         now = time.monotonic()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from queryfleet.errors import PaginationError, ResultsExpiredError
+from queryfleet.errors import PaginationError, ResultCorruptError, ResultsExpiredError
 from queryfleet.results.page import render_rows, schema_from_bytes
 from queryfleet.results.reader import read_lines
 from queryfleet.status.transitions import QueryStatus
@@ -112,7 +112,11 @@ class Pages:
                 return ok(members)
 
     async def _running_page(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
-        rows, _ = await self._rows(record, wanted.first_row, wanted.page_size)
+        try:
+            rows, _ = await self._rows(record, wanted.first_row, wanted.page_size)
+        except (ResultsExpiredError, ResultCorruptError):
+            # The attempt has just been given up, and what it had stored is being removed: there are no rows yet.
+            return ok(members)
         members |= {
             "page": wanted.page,
             "pageSize": wanted.page_size,

@@ -1,13 +1,20 @@
-"""TCP ports of this machine: free ones, and whether one is."""
+"""TCP ports of this machine: free ones, whether one is, and ranges of them."""
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from queryfleet.errors import ConfigurationError
 
-__all__ = ["check_free", "free_ports"]
+__all__ = ["PortRange", "check_free", "free_ports"]
+
+_FIRST_PORT = 20_000  # below the ports that systems give to clients
+_RANGES = 100
+_PORTS = 100  # in a range
 
 
 def free_ports(count: int) -> list[int]:
@@ -34,3 +41,42 @@ def check_free(host: str, port: int) -> None:
                 f"Port {port} of {host} cannot be used ({error.strerror}); choose another with --port, or 0 for any.",
                 port=port,
             ) from None
+
+
+@dataclass(slots=True, kw_only=True)
+class PortRange:
+    """Ports that no other stack on this machine uses, from `claim` to `release` or the end of this process.
+
+    Its last port is held and not used otherwise: who can bind it has the range.
+    """
+
+    first: int
+    _claim: socket.socket
+
+    @classmethod
+    def claim(cls) -> PortRange:
+        """Take a range that nobody has.
+
+        Raises:
+            ConfigurationError: All are taken.
+        """
+        for number in random.sample(range(_RANGES), _RANGES):
+            first = _FIRST_PORT + number * _PORTS
+            claim = socket.socket()
+            try:
+                claim.bind(("127.0.0.1", first + _PORTS - 1))
+            except OSError:
+                claim.close()
+            else:
+                return cls(first=first, _claim=claim)
+        raise ConfigurationError(f"{_RANGES} stacks run on this machine already; stop one.")
+
+    @property
+    def last(self) -> int:
+        """The last port to be used, itself included."""
+        return self.first + _PORTS - 2
+
+    def release(self) -> None:
+        """Let others have the range. Idempotent."""
+        with contextlib.suppress(OSError):
+            self._claim.close()

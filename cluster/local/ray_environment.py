@@ -14,11 +14,9 @@ from cluster.local.reaper import MARKER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["node_environment", "node_folder"]
+    from cluster.local.ports import PortRange
 
-_FIRST_REPLICA_PORT = 20_000  # below the ports that systems give to clients
-_REPLICA_RANGES = 100
-_REPLICA_PORTS = 100
+__all__ = ["node_environment", "node_folder", "serve_ports"]
 
 
 def node_folder(stack_id: str) -> Path:
@@ -33,13 +31,12 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
     """Return the whole environment of a node's processes.
 
     Args:
-        stack_id: Marks every process of the node; hexadecimal, unique on the machine.
+        stack_id: Marks every process of the node; unique on the machine.
         metrics_port: Of the node's HAProxy.
         stats_port: Of the node's HAProxy.
         extra: Added last: settings and secrets that workers need.
     """
     haproxy = node_folder(stack_id) / "haproxy"
-    first_port = _FIRST_REPLICA_PORT + int(stack_id[:8], 16) % _REPLICA_RANGES * _REPLICA_PORTS
     ours = {
         "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
@@ -50,11 +47,17 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        # HAProxy goes on asking a dead replica's port for a moment: no replica of another cluster may be there.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_port + _REPLICA_PORTS - 2),
-        # Who answers while no replica is there; at its usual port it would be that of any cluster on the machine.
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first_port + _REPLICA_PORTS - 1),
         MARKER: stack_id,
     }
     return {**os.environ, **RAY_ENVIRONMENT, **haproxy_environment(), **ours, **extra}
+
+
+def serve_ports(ports: PortRange) -> dict[str, str]:
+    """Return what makes a head's Serve use these ports and no others, for `extra` above."""
+    return {
+        # HAProxy goes on asking a dead replica's port for a moment: no replica of another cluster may be there.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.first + 1),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.last),
+        # Who answers while no replica is there; at its usual port it would be that of any cluster on the machine.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.first),
+    }

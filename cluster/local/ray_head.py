@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.local.child import Child
-from cluster.local.ports import free_ports
-from cluster.local.ray_environment import node_environment, node_folder
+from cluster.local.ports import PortRange, free_ports
+from cluster.local.ray_environment import node_environment, node_folder, serve_ports
 from cluster.local.reaper import Reaper, end_stack
 from queryfleet.errors import ConfigurationError
 
@@ -43,6 +43,7 @@ class RayHead:
         self._extra = dict(environment)
         self._child: Child | None = None
         self._reaper: Reaper | None = None
+        self._ports: PortRange | None = None  # while it runs
         self._deadline = 0.0
         self._port, self._client_port = 0, 0
         self._folder = node_folder(stack_id)
@@ -65,7 +66,10 @@ class RayHead:
     def environment(self) -> dict[str, str]:
         """Return the environment of the head's processes; the driver that uses it needs the same."""
         metrics_port, stats_port = self._haproxy_ports
-        return node_environment(self._stack_id, metrics_port=metrics_port, stats_port=stats_port, extra=self._extra)
+        ports = serve_ports(self._ports) if self._ports is not None else {}
+        return node_environment(
+            self._stack_id, metrics_port=metrics_port, stats_port=stats_port, extra=ports | self._extra
+        )
 
     def launch(self) -> None:
         """Start the head without waiting for it; `stop` also after a failure.
@@ -75,6 +79,7 @@ class RayHead:
         """
         self._port, self._client_port, *rest = free_ports(5)
         self._haproxy_ports = (rest[0], rest[1])
+        self._ports = PortRange.claim()
         (self._folder / "haproxy").mkdir(parents=True, exist_ok=True)
         ray = Path(sys.executable).with_name("ray")
         command = [
@@ -113,6 +118,9 @@ class RayHead:
         if self._reaper is not None:
             self._reaper.release()
             self._reaper = None
+        if self._ports is not None:
+            self._ports.release()
+            self._ports = None
 
 
 def _listens(port: int) -> bool:

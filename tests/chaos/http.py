@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_SECONDS = 60.0
+_SHOWN_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,11 @@ class Answer:
 
     def described(self) -> str:
         """Say in a line what came back."""
-        came = self.failure if self.status is None else f"{self.status} {self.body[:200].decode(errors='replace')!r}"
+        came = (
+            self.failure
+            if self.status is None
+            else f"{self.status} {self.body[:_SHOWN_BYTES].decode(errors='replace')!r}"
+        )
         return f"{self.method} {self.path.split('?')[0]}: {came} after {self.ended_at - self.began_at:.2f} s"
 
 
@@ -60,9 +65,9 @@ class Journal:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer."""
+        """Remember an answer, and of its body no more than is shown."""
         with self._lock:
-            self.answers.append(answer)
+            self.answers.append(replace(answer, body=answer.body[:_SHOWN_BYTES]))
 
     def write_bad(self, path: Path) -> None:
         """Write a line about every answer that was not good."""

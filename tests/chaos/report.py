@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from tests.chaos.http import Journal
     from tests.chaos.kills import Kill
     from tests.chaos.load import Story
+    from tests.chaos.observer import WarehouseObserver
 
 
-def report(*, seed: int, seconds: float, stories: Sequence[Story], kills: Sequence[Kill], journal: Journal) -> str:
+def report(
+    *,
+    seed: int,
+    seconds: float,
+    stories: Sequence[Story],
+    kills: Sequence[Kill],
+    journal: Journal,
+    observer: WarehouseObserver,
+) -> str:
     """Return the report of a run as Markdown.
 
     Args:
@@ -27,6 +36,7 @@ def report(*, seed: int, seconds: float, stories: Sequence[Story], kills: Sequen
         stories: Every question.
         kills: Every kill, measured.
         journal: Answers and violations.
+        observer: Of the warehouse.
     """
     accepted = [story for story in stories if story.query_uuid is not None]
     ends = Counter(story.status for story in accepted)
@@ -49,6 +59,15 @@ def report(*, seed: int, seconds: float, stories: Sequence[Story], kills: Sequen
         silent = [kill.silent_seconds for kill in alone if kill.silent_seconds is not None]
         times = sum(1 for kill in kills if kill.kind == kind)
         lines.append(f"| {kind} | {times} | {_figures(settled)} | {_figures(silent)} |")
+    again = sum(1 for sessions in observer.sessions.values() if len(sessions) > 1)
+    longest = max([0.0, *(overlap.seconds for overlap in observer.overlaps)])
+    lines += [
+        "",
+        (
+            f"Looked at the warehouse {observer.looks} times: {len(observer.sessions)} queries had a session, {again} "
+            f"of them more than one; at the same time {len(observer.overlaps)}, for {longest:.1f} s at most."
+        ),
+    ]
     lines += ["", f"Violations: {len(journal.violations)}", *_told(journal.violations)]
     errors = Counter(story.error.split(":")[0] for story in accepted if story.status == "error")
     if errors:

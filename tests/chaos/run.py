@@ -85,7 +85,14 @@ class Run:
         self._check_unanswered()
         Verdict(self._stack, self._http, self._load, self._observer, self.journal).check()
         stories = self._load.snapshot()
-        text = report(seed=self._seed, seconds=seconds, stories=stories, kills=self.kills, journal=self.journal)
+        text = report(
+            seed=self._seed,
+            seconds=seconds,
+            stories=stories,
+            kills=self.kills,
+            journal=self.journal,
+            observer=self._observer,
+        )
         return Outcome(stories=stories, kills=self.kills, journal=self.journal, text=text)
 
     def _pause(self) -> None:

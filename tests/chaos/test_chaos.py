@@ -12,17 +12,17 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SEED = 20260
 TIMES = {
-    "nothing": 2,
+    "nothing": 1,
     "query actor": 4,
     "status actor": 3,
     "serve replica": 2,
     "serve controller": 1,
     "haproxy": 2,
-    "proxy actor": 2,
+    "proxy actor": 1,
     "worker node": 2,
-    "database": 3,
+    "database": 2,
     "result store": 2,
-    "warehouse": 3,
+    "warehouse": 2,
     "head": 1,
 }
 

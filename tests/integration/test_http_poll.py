@@ -13,6 +13,7 @@ import pytest
 
 from actors.messages import Outcome
 from queryfleet.errors import WarehouseQueryError
+from queryfleet.results.reader import delete_attempt
 from queryfleet.status.record import Failure
 from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
 from tests.fixtures.http_app import error_of, until_watched
@@ -189,6 +190,27 @@ async def test_poll_of_a_running_query_gives_a_named_page_once_it_is_stored(api)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await running is Outcome.READY
     assert numbers((await api.poll(query_uuid, "?page=4&pageSize=5")).json()["results"]) == [15, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_poll_of_a_running_query_whose_attempt_is_given_up_has_no_rows(api, forgotten):
+    """While what it had stored is being removed, the query still runs: its rows are neither expired nor damaged."""
+    query_uuid = await api.submit()
+    warehouse = ScriptedWarehouse(Script(batches=[batch(0, 10), batch(10, 10)], pauses={"batch:1"}))
+    execution = api.execution(await api.claim(query_uuid), warehouse, chunk_age_seconds=0.02)
+    running = asyncio.create_task(execution.run())
+    held = await api.poll(query_uuid, "?page=1&pageSize=5&waitMs=20000")
+    assert numbers(held.json()["results"]) == [0, 1, 2, 3, 4]
+    await delete_attempt(api.services.store, query_uuid, 1)
+    if forgotten:
+        await api.statuses.forget_chunks(query_uuid, 1)
+    answer = await api.poll(query_uuid, "?page=1&pageSize=5")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"]["status"] == "running"
+    assert "rows" not in answer.json()["results"]
+    warehouse.sessions[0].release("batch:1")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await running
 
 
 async def test_long_poll_wakes_on_the_end_within_a_second_and_not_before(api):
