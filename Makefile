@@ -23,8 +23,8 @@ $(STAMP): uv.lock pyproject.toml tools/install.sh
 demo: install ## Start the whole service on this machine and ask it a question. ARGS=--once stops it afterwards.
 	@$(BIN)/python examples/demo.py $(ARGS)
 
-test: install ## All tests but those of `make chaos`.
-	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)
+test: install ## All tests, with a few minutes of killing at the end.
+	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: install ## Tests that start nothing.
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -43,7 +43,7 @@ fmt: install ## Format the code.
 bench: install ## Benchmarks; see bench/README.md.
 	@$(BIN)/python -m bench $(ARGS)
 
-chaos: install ## Kill parts of a whole service under load. MINUTES=10, SEED= repeats a run.
+chaos: install ## Kill parts of a whole service under load for longer. MINUTES=10, SEED= repeats a run.
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock: install ## Renew uv.lock. It must name only the canonical public index.
