@@ -65,6 +65,7 @@ class ActorReport:
     """What a query actor is doing."""
 
     name: str
+    node_id: str  # of Ray
     query_uuid: str | None  # None: idle
     attempt: int | None
     queries_done: int

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import ray
 import structlog
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.demand import Demand, default_pool_size
 from actors.lending import IdleActor, preferred
 from actors.names import NAMESPACE, generation_of_query_actor, query_actor_name
+from actors.placement import living_nodes, roomiest
 from actors.query_actor import QueryActor
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class ActorPool:
         self._handles: dict[str, Any] = {}  # every actor that can be spoken to, by name, oldest first
         self._idle: dict[str, IdleActor] = {}
         self._projects: dict[str, str] = {}  # by actor: whose query it had last
+        self._nodes: dict[str, str] = {}  # by actor, also those being started: the node it was meant for
         self._starting: set[asyncio.Task[None]] = set()
         self._adopting: set[str] = set()  # names of those among the starting that ran before us
         self._aside: dict[str, Any] = {}  # not heard of while busy, and replaced
@@ -123,6 +126,7 @@ class ActorPool:
         finally:
             self._adopting.discard(name)
         self._handles[name] = handle
+        self._nodes[name] = report.node_id
         if report.query_uuid is None:
             self.give_back(name)
         else:
@@ -155,7 +159,7 @@ class ActorPool:
             lifetime="detached",
             num_cpus=self._settings.actor_cpus,
             max_restarts=0,
-            scheduling_strategy="SPREAD",
+            scheduling_strategy=self._strategy(name),
         )
         handle = remote.remote(name, self._settings)
         try:
@@ -164,10 +168,18 @@ class ActorPool:
         except (RayError, TimeoutError) as error:
             log.warning("pool.actor_not_started", name=name, reason=type(error).__name__)
             ray.kill(handle)
+            self._nodes.pop(name, None)
             return
         self._handles[name] = handle
         self.give_back(name)
         log.info("pool.actor_started", name=name, idle=len(self._idle))
+
+    def _strategy(self, name: str) -> NodeAffinitySchedulingStrategy | str:
+        node_id = roomiest(living_nodes(), self._nodes.values())
+        if node_id is None:
+            return "SPREAD"
+        self._nodes[name] = node_id
+        return NodeAffinitySchedulingStrategy(node_id, soft=True)  # elsewhere when it has just gone, or is full
 
     def lend(self, project_uuid: str) -> str | None:
         """Return the name of the idle actor that suits a query of the project best, and is busy from then on.
@@ -203,6 +215,7 @@ class ActorPool:
     def _forget(self, name: str) -> Any | None:
         self._idle.pop(name, None)
         self._projects.pop(name, None)
+        self._nodes.pop(name, None)
         return self._handles.pop(name, None)
 
     def set_aside(self, name: str) -> None:

@@ -169,6 +169,7 @@ class QueryActor:
         assignment = self._running.assignment if self._running else None
         return ActorReport(
             name=self._name,
+            node_id=ray.get_runtime_context().get_node_id(),
             query_uuid=assignment.query_uuid if assignment else None,
             attempt=assignment.attempt if assignment else None,
             queries_done=self._queries_done,

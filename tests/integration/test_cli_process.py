@@ -24,9 +24,10 @@ def start(query_service, query_service_url, tmp_path):
     """Start `queryfleet`; its process is ended with the test. Keyword arguments go to the process."""
     started = []
 
-    def restore_interrupts():
-        # A test run started in the background ignores SIGINT, and its children would too.
+    def restore_signals():
+        # A test run started in the background ignores SIGINT, one under `nohup` SIGHUP, and its children would too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def start(*args, environment=None, **settings):
         variables = {
@@ -39,7 +40,7 @@ def start(query_service, query_service_url, tmp_path):
             [sys.executable, "-m", "queryfleet.cli", *args],
             env=variables | (environment or {}),
             cwd=settings.pop("cwd", None),
-            preexec_fn=restore_interrupts,  # noqa: PLW1509 - sets one signal, takes no lock
+            preexec_fn=restore_signals,  # noqa: PLW1509 - sets two signals, takes no lock
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | settings,
         )
         started.append(process)

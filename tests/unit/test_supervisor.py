@@ -87,7 +87,7 @@ async def _status(supervisor, query_uuid):
 
 
 def _report(name, query_uuid=None, attempt=None):
-    return ActorReport(name=name, query_uuid=query_uuid, attempt=attempt, queries_done=0, rss_bytes=0)
+    return ActorReport(name=name, node_id="node", query_uuid=query_uuid, attempt=attempt, queries_done=0, rss_bytes=0)
 
 
 async def test_lost_attempt_goes_back_into_the_queue_unless_it_may_have_written(supervisor):
