@@ -176,10 +176,10 @@ class ActorPool:
 
     def _strategy(self, name: str) -> NodeAffinitySchedulingStrategy | str:
         node_id = roomiest(living_nodes(), self._nodes.values())
-        if node_id is None:
-            return "SPREAD"
+        if node_id is None or self._settings.actor_cpus:
+            return "SPREAD"  # an actor that asks for cores must not wait for one node while another has some free
         self._nodes[name] = node_id
-        return NodeAffinitySchedulingStrategy(node_id, soft=True)  # elsewhere when it has just gone, or is full
+        return NodeAffinitySchedulingStrategy(node_id, soft=True)  # elsewhere when it has just gone
 
     def lend(self, project_uuid: str) -> str | None:
         """Return the name of the idle actor that suits a query of the project best, and is busy from then on.
