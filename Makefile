@@ -24,6 +24,7 @@ demo: install ## Start the whole service on this machine and ask it a question. 
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: install ## All tests, with a few minutes of killing at the end.
+	-@bash tools/mariadb.sh $(VENV)/mariadb
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: install ## Tests that start nothing.

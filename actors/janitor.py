@@ -6,11 +6,13 @@ Three duties, each in small bounded steps and safe to repeat or to interrupt any
 - *orphans*: objects of attempts that were lost, cancelled or failed and could not clean up themselves;
 - *history*: queries that ended longer ago than the retention time.
 
-Chunks are written with single PUTs, so there are no unfinished multipart uploads to look for.
+Chunks are written with single PUTs. Files that are made on demand may be multipart uploads; what a process that died
+has left of one is dropped. Finished files lie beside the chunks and go with them.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from queryfleet.errors import StorageError
 from queryfleet.results.chunking import RESULTS_PREFIX, attempt_of_key
-from queryfleet.results.reader import delete_attempt
+from queryfleet.results.reader import delete_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +34,7 @@ __all__ = ["Cleaned", "Janitor"]
 
 _STEP = 200  # queries per statement
 _KEYS_STEP = 1000  # objects per deletion
+_UPLOAD_AGE = timedelta(days=1)  # no upload takes so long
 
 log = structlog.get_logger()
 
@@ -85,6 +89,8 @@ class Janitor:
             StorageError: The store is away; what is left is done next time.
             StatusStoreError: The database is away; likewise.
         """
+        with contextlib.suppress(StorageError):  # not every service can list them, and they only take room
+            await self._store.abandon_uploads(self._clock() - _UPLOAD_AGE)
         cleaned = Cleaned(
             results=await self.expire_results(), orphans=await self.remove_orphans(), queries=await self.forget()
         )
@@ -98,7 +104,7 @@ class Janitor:
         while rows := await self._statuses.expired_results(now=self._clock(), count=_STEP):
             for row in rows:
                 # A query that shares another one's rows has no objects of its own; deleting none is no error.
-                await delete_attempt(self._store, row["query_uuid"], row["attempt"])
+                await delete_result(self._store, row["query_uuid"])
                 await self._statuses.forget_chunks(row["query_uuid"], row["attempt"])
                 await self._statuses.mark_deleted(row["query_uuid"])
             done += len(rows)
@@ -127,7 +133,7 @@ class Janitor:
         for (query_uuid, attempt), infos in found.items():
             if query_uuid not in known:
                 keys += [info.key for info in infos if info.modified_at < foreign_before]
-            elif known[query_uuid] != attempt:
+            elif attempt not in known[query_uuid]:
                 keys += [info.key for info in infos]
         for begin in range(0, len(keys), _KEYS_STEP):
             await self._store.delete(keys[begin : begin + _KEYS_STEP])

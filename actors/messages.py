@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from queryfleet.model import QueryTag
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from queryfleet.errors import JsonValue
+    from queryfleet.status.record import Resume
 
 __all__ = ["ActorReport", "Assignment", "Outcome", "RunReport"]
 
@@ -37,6 +40,8 @@ class Assignment:
     sql: str
     row_limit: int | None
     project: dict[str, JsonValue]  # the project's stored definition: secrets only by reference
+    resume: Resume | None = None  # what an earlier attempt has left to this one
+    pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows: `PivotTask.to_json`; None: nothing
 
     @property
     def tag(self) -> QueryTag:

@@ -248,6 +248,11 @@ class ActorPool:
         """Return the handle of an actor, or None when it is gone."""
         return self._handles.get(name)
 
+    def any_handle(self) -> Any | None:
+        """Return the handle of some actor, an idle one if there is one; None when there are no actors."""
+        name = next(iter(self._idle), None) or next(iter(self._handles), None)
+        return self._handles.get(name) if name is not None else None
+
     @property
     def idle_count(self) -> int:
         """How many actors could take a query now."""

@@ -18,12 +18,14 @@ import structlog
 
 from actors.messages import ActorReport, Outcome, RunReport
 from actors.meter import RayMeter
-from queryfleet.errors import StatusStoreError
+from queryfleet.errors import ServiceError, StatusStoreError
 
 if TYPE_CHECKING:
     from actors.execution import Execution
     from actors.messages import Assignment
+    from actors.pivoting import CellStore
     from actors.sessions import SessionKeeper
+    from queryfleet.errors import JsonValue
     from queryfleet.settings import Settings
 
 __all__ = ["QueryActor"]
@@ -85,6 +87,7 @@ class QueryActor:
     async def run(self, assignment: Assignment) -> RunReport:
         """Run one attempt to its end. Only the status actor calls this, and only when the actor is idle."""
         from actors.execution import Execution
+        from actors.fetch_tasks import RayFetch
         from actors.warehouses import resolved_config
 
         await self.prepare()
@@ -97,6 +100,8 @@ class QueryActor:
             open_session=lambda: self._sessions.take(resolved_config(assignment.project)),
             executor=self._executor,
             settings=self._settings,
+            fetch=RayFetch(self._settings) if self._settings.fetch_tasks else None,
+            cells=_cells_of(assignment, self._settings),
         )
         self._running = execution
         self._idle.clear()
@@ -149,14 +154,26 @@ class QueryActor:
         return True
 
     async def release(self) -> None:
-        """Let go of the query under way, in the warehouse too, because the service stops.
+        """Let go of the query under way, because the service stops.
 
-        The query is not cancelled: its lease runs out, and the next service takes it up under a new attempt.
+        The query is not cancelled: its lease runs out, and the next service takes it up under a new attempt. In the
+        warehouse the statement is stopped, unless that attempt can go on with it.
         """
         if self._running is not None:
-            await self._running.cancel()
+            await self._running.leave()
             await self.wait_idle()
         await asyncio.to_thread(self._sessions.close)
+
+    async def stop_statement(self, project: dict[str, JsonValue], query_id: str) -> bool:
+        """Stop a statement that an attempt without an actor has left in the warehouse; False when nothing was."""
+        from actors.warehouses import stop_statement
+
+        self._spoken_to = time.monotonic()
+        try:
+            return await asyncio.to_thread(stop_statement, project, query_id)
+        except ServiceError as error:
+            log.warning("query.statement_not_stopped", warehouse_query_id=query_id, reason=error.message)
+            return False
 
     async def wait_idle(self) -> None:
         """Return when the actor has no query; how a new status actor learns that an old attempt has ended."""
@@ -183,6 +200,14 @@ class QueryActor:
                 log.warning("query_actor.forgotten", name=self._name)
                 await asyncio.to_thread(self._sessions.close)
                 ray.actor.exit_actor()
+
+
+def _cells_of(assignment: Assignment, settings: Settings) -> CellStore | None:
+    if assignment.pivot is None:
+        return None
+    from actors.pivot_cluster import RayCells
+
+    return RayCells(assignment.query_uuid, assignment.attempt, settings)
 
 
 def _session_keeper(settings: Settings) -> SessionKeeper:

@@ -45,6 +45,7 @@ def open_result_store(settings: Settings) -> ObjectStore:
         access_key_id=settings.store_access_key_id,
         secret_access_key=settings.store_secret_access_key,
         region=settings.store_region,
+        links_url=settings.store_links_url,
     )
     return open_store(settings.store_url, options)
 

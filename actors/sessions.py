@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from queryfleet.errors import ServiceError
-from queryfleet.project import DuckDBConfig, PostgresConfig
+from queryfleet.project import DuckDBConfig, PostgresConfig, SnowflakeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SessionKeeper", "hold_seconds_of"]
 
 _POSTGRES_SECONDS = 60.0
+_SNOWFLAKE_SECONDS = 60.0  # a session that waits computes nothing and costs nothing
 _DUCKDB_SECONDS = 10.0  # an open file keeps writers of other processes out
 _PAUSE_SECONDS = 0.05  # before logging in: first the answer to the query that has ended gets the processor
 
@@ -52,6 +53,8 @@ def hold_seconds_of(config: WarehouseConfig, wanted: float | None) -> float:
             return _DUCKDB_SECONDS if wanted is None else wanted
         case PostgresConfig():
             return _POSTGRES_SECONDS if wanted is None else wanted
+        case SnowflakeConfig():
+            return _SNOWFLAKE_SECONDS if wanted is None else wanted
         case _:
             return 0.0
 

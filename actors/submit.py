@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from queryfleet.cache_key import cache_key
@@ -18,12 +19,15 @@ from queryfleet.status.record import NewQuery
 from queryfleet.warehouse.statement import check_statement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from queryfleet.errors import JsonValue
     from queryfleet.limits import ProjectLimits
-    from queryfleet.status.record import Acceptance
+    from queryfleet.pivot.task import PivotTask
+    from queryfleet.status.record import Acceptance, Failure, StoredRows
     from queryfleet.status.store import StatusStore
 
-__all__ = ["submit_sql"]
+__all__ = ["CompiledQuestion", "PivotedStatement", "submit_question", "submit_sql"]
 
 _CHECK_INLINE_CHARACTERS = 1000  # longer statements are checked in a thread: it takes some µs per character
 
@@ -41,6 +45,7 @@ async def submit_sql(
     idempotency_key: str | None,
     use_cache: bool = True,
     poll_ttl_seconds: float | None = None,
+    pivot: PivotedStatement | None = None,
 ) -> Acceptance:
     """Accept one SQL question.
 
@@ -56,6 +61,7 @@ async def submit_sql(
         idempotency_key: The caller's name for this request; a repeat gives the query of the first time.
         use_cache: Rows that are there, or that an equal running query is about to have, will do.
         poll_ttl_seconds: Cancel the query when nobody polls for so long.
+        pivot: What runs in place of `sql`, and what is done with its rows; None: `sql` runs.
 
     Raises:
         InvalidRequestError: Nothing to run.
@@ -65,22 +71,17 @@ async def submit_sql(
         TooManyRequestsError: Too many queries of the project wait already.
         StatusStoreError: The database is away; nothing was accepted.
     """
-    warehouse = project.get("warehouse")
-    if not isinstance(warehouse, dict):
-        raise NotFoundError("The project has no warehouse.", projectUuid=project_uuid)
+    warehouse = _warehouse(project, project_uuid)
     await _check(sql, dialect=str(warehouse.get("type")), allow_writes=bool(project.get("allow_writes")))
-    asked = json.dumps([project_uuid, sql, row_limit, context, use_cache, poll_ttl_seconds], ensure_ascii=False)
+    asked: list[JsonValue] = [project_uuid, sql, row_limit, context, use_cache, poll_ttl_seconds]
+    task = None
+    if pivot is not None:
+        sql, row_limit, task = pivot.sql, None, pivot.task.to_json()
+        asked.append(task)
+        await _check(sql, dialect=str(warehouse.get("type")), allow_writes=False)
     # A statement that may change something must run each time it is asked.
     shares = limits.cache and not project.get("allow_writes")
-    key = cache_key(
-        project_uuid=project_uuid,
-        warehouse=warehouse,
-        sql=sql,
-        row_limit=row_limit,
-        rows_max=limits.rows,
-        bytes_max=limits.bytes,
-        timezone=str(project.get("timezone", "UTC")),
-    )
+    key = _cache_key(project_uuid, project, limits, sql=sql, row_limit=row_limit, pivot=task)
     query = NewQuery(
         query_uuid=str(uuid.uuid4()),
         project_uuid=project_uuid,
@@ -89,14 +90,135 @@ async def submit_sql(
         sql=sql,
         row_limit=row_limit,
         idempotency_key=idempotency_key,
-        request_hash=hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest(),
+        request_hash=_request_hash(asked),
         cache_key=key if shares else None,
         use_cache=use_cache,
         cache_margin_seconds=limits.cache_margin_seconds(),
         poll_ttl_seconds=poll_ttl_seconds,
         queue_max=limits.queue,
+        pivot=task,
     )
     return await statuses.accept(query)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PivotedStatement:
+    """A statement of the cells of a pivot, and what is done with them."""
+
+    sql: str
+    task: PivotTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledQuestion:
+    """A question to the models, as SQL; or its end, where that is known already."""
+
+    sql: str  # empty with an `outcome`
+    fields: Mapping[str, JsonValue]  # descriptions of the columns by name, in order
+    timezone: str  # in which times are shown
+    question: Mapping[str, JsonValue]  # what was asked, to be kept: `metricQuery`, `parameters`, …
+    asked: JsonValue  # the request; a repeat under the same idempotency key has an equal one
+    query_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    outcome: Failure | StoredRows | None = None
+    pivot: PivotTask | None = None  # what is done with the rows of `sql`; None: nothing
+
+
+async def submit_question(
+    statuses: StatusStore,
+    question: CompiledQuestion,
+    *,
+    project_uuid: str,
+    project: dict[str, JsonValue],
+    limits: ProjectLimits,
+    user_uuid: str,
+    context: str,
+    idempotency_key: str | None,
+    use_cache: bool = True,
+    poll_ttl_seconds: float | None = None,
+) -> Acceptance:
+    """Accept a question that was compiled. What the caller may see is in its SQL, and with that in its cache key.
+
+    Args:
+        statuses: Where it is committed.
+        question: The question.
+        project_uuid: A project the caller may use.
+        project: Its stored definition.
+        limits: Of the project.
+        user_uuid: Whose query it is.
+        context: Where the question comes from.
+        idempotency_key: The caller's name for this request; a repeat gives the query of the first time.
+        use_cache: Rows that are there, or that an equal running query is about to have, will do.
+        poll_ttl_seconds: Cancel the query when nobody polls for so long.
+
+    Raises:
+        ParameterError: A text of SQL in the models or the question makes it more than one statement.
+        ForbiddenError: Likewise, a statement that does not only read.
+        ConflictError: The key was used for another request.
+        TooManyRequestsError: Too many queries of the project wait already.
+        StatusStoreError: The database is away; nothing was accepted.
+    """
+    warehouse = _warehouse(project, project_uuid)
+    key = None
+    task = None if question.pivot is None else question.pivot.to_json()
+    if question.outcome is None:
+        # Whatever the warehouse allows, a question only reads, and so its rows may be shared.
+        await _check(question.sql, dialect=str(warehouse.get("type")), allow_writes=False)
+        if limits.cache:
+            key = _cache_key(project_uuid, project, limits, sql=question.sql, row_limit=None, pivot=task)
+    query = NewQuery(
+        query_uuid=question.query_uuid,
+        project_uuid=project_uuid,
+        user_uuid=user_uuid,
+        context=context,
+        sql=question.sql,
+        row_limit=None,
+        idempotency_key=idempotency_key,
+        request_hash=_request_hash([project_uuid, question.asked, context, use_cache, poll_ttl_seconds]),
+        cache_key=key,
+        use_cache=use_cache,
+        cache_margin_seconds=limits.cache_margin_seconds(),
+        poll_ttl_seconds=poll_ttl_seconds,
+        queue_max=limits.queue,
+        fields=question.fields,
+        timezone=question.timezone,
+        question=question.question,
+        pivot=task,
+        outcome=question.outcome,
+    )
+    return await statuses.accept(query)
+
+
+def _warehouse(project: dict[str, JsonValue], project_uuid: str) -> dict[str, JsonValue]:
+    warehouse = project.get("warehouse")
+    if not isinstance(warehouse, dict):
+        raise NotFoundError("The project has no warehouse.", projectUuid=project_uuid)
+    return warehouse
+
+
+def _cache_key(
+    project_uuid: str,
+    project: dict[str, JsonValue],
+    limits: ProjectLimits,
+    *,
+    sql: str,
+    row_limit: int | None,
+    pivot: dict[str, JsonValue] | None,
+) -> bytes:
+    return cache_key(
+        project_uuid=project_uuid,
+        warehouse=_warehouse(project, project_uuid),
+        sql=sql,
+        row_limit=row_limit,
+        rows_max=limits.rows,
+        bytes_max=limits.bytes,
+        timezone=str(project.get("timezone", "UTC")),
+        pivot=pivot,
+    )
+
+
+def _request_hash(asked: list[JsonValue]) -> bytes:
+    text = json.dumps(asked, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 async def _check(sql: str, *, dialect: str, allow_writes: bool) -> None:

@@ -16,6 +16,7 @@ import ray
 import structlog
 from ray.exceptions import ActorUnavailableError, RayError
 
+from actors.export_dispatch import ExportDispatch
 from actors.generation import generations
 from actors.janitor import Janitor
 from actors.messages import Assignment, Outcome, RunReport
@@ -27,6 +28,7 @@ from queryfleet.limits import ProjectLimits
 from queryfleet.status.admission import ProjectShare, claim_order
 from queryfleet.status.changes import WORK_CHANNEL, ChangeListener
 from queryfleet.status.record import Failure
+from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
     from actors.messages import ActorReport
@@ -71,10 +73,12 @@ class Supervisor:
         self._succeed_at = 0.0
         self._known_shares: dict[str, tuple[float, ProjectShare]] = {}
         self.pool = ActorPool(settings, generation)
+        self._exports = ExportDispatch(settings, meter)
 
     async def run(self) -> None:
         """Work until `stop`."""
         self._statuses = await open_status_store(self._settings, connections_max=6)
+        await self._exports.open()
         listener = ChangeListener(database_url(self._settings), WORK_CHANNEL)
         self.pool.adopt(generations(), lambda report: self._background(self._follow(report)))
         self.pool.keep()
@@ -91,6 +95,7 @@ class Supervisor:
                     )
         finally:
             await listener.close()
+            await self._exports.close()
             await self._statuses.close()
 
     def stop(self) -> None:
@@ -132,12 +137,13 @@ class Supervisor:
         return longest if self._retired else min(longest, max(0.0, self._sweep_at - time.monotonic()))
 
     async def _round(self) -> None:
-        if self._retired and self.pool.is_empty:
+        if self._retired and self.pool.is_empty and self._exports.is_idle:
             self._stopping.set()
             return
         try:
             if not self._retired:
                 await self._assign()
+                await self._exports.claim()
             await self._pass_cancels()
             if not self._retired and time.monotonic() >= self._sweep_at:
                 self._sweep_at = time.monotonic() + self._settings.sweep_seconds
@@ -208,6 +214,8 @@ class Supervisor:
             sql=record.sql,
             row_limit=record.row_limit,
             project=project,
+            resume=record.resume,
+            pivot=record.pivot,
         )
         self._assigned[name] = (record.query_uuid, record.attempt)
         try:
@@ -274,6 +282,8 @@ class Supervisor:
         if status is not None:
             self._meter.count("queryfleet_attempts_lost_total", reason=reason)
             log.warning("query.attempt_lost", query_uuid=query_uuid, attempt=attempt, reason=reason, status=status)
+            if status is not QueryStatus.PENDING:
+                self._background(self._stop_left(query_uuid))
 
     async def _attempts_max(self, query_uuid: str) -> int:
         """Return how often a query may be started: once where it may write, since a lost attempt may have written."""
@@ -309,6 +319,21 @@ class Supervisor:
         self.pool.discard(row["actor_name"])
         if confirmed:
             log.warning("query.cancel_forced", query_uuid=row["query_uuid"], warehouse_query_id=warehouse_query_id)
+            await self._stop_left(row["query_uuid"])
+
+    async def _stop_left(self, query_uuid: str) -> None:
+        """Stop what a query that has ended without its actor may have left running in the warehouse."""
+        try:
+            record = await self._statuses.load(query_uuid)
+            project = await self._statuses.load_project(record.project_uuid) if record is not None else None
+        except StatusStoreError:
+            return
+        handle = self.pool.any_handle()
+        if record is None or record.warehouse_query_id is None or project is None or handle is None:
+            return
+        with contextlib.suppress(RayError):
+            stopped = await awaitable(handle.stop_statement.remote(project, record.warehouse_query_id))
+            log.info("query.statement_stopped", query_uuid=query_uuid, stopped=stopped)
 
     async def _measure(self) -> None:
         depth = await self._statuses.queue_depth()
@@ -366,6 +391,7 @@ class Supervisor:
                 self.pool.set_aside(name)
             await self._lose(*attempt, "its lease ran out")
         await self._end_overdue()
+        await self._exports.sweep()
         await self._statuses.settle()
         await self._measure()
         if now >= self._clean_at and (self._cleaning is None or self._cleaning.done()):

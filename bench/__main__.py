@@ -21,7 +21,19 @@ from bench.stand import Stand
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAMES = ("encode", "format_page", "page", "poll", "first_page", "trivial", "memory", "end_to_end")
+NAMES = (
+    "encode",
+    "compile",
+    "pivot",
+    "format_page",
+    "page",
+    "poll",
+    "first_page",
+    "trivial",
+    "memory",
+    "end_to_end",
+    "export",
+)
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 

@@ -18,8 +18,8 @@ from bench.figures import median
 from bench.node_side import NodeSide
 from bench.report import Finding, Report, milliseconds, times
 from queryfleet.columns import LogicalType, logical_field
+from queryfleet.encoding.json_text import json_texts
 from queryfleet.formatting import format_column, rule_of
-from queryfleet.results.json_text import json_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -58,7 +58,8 @@ class Service:
         """
         check_packages()
         settings = self.parts.settings
-        prepare_database(settings, self.projects, token=self.token)
+        for line in prepare_database(settings, self.projects, token=self.token):
+            self.say(line)
         # Imported this late because Ray reads its environment then. It takes 1.5 s, in which the head goes on
         # starting.
         import ray.serve  # noqa: F401

@@ -139,7 +139,8 @@ def _run(
 
     if settings.test_now is not None:
         _say(f"warning: the clock of relative date filters is fixed at {settings.test_now}")
-    if not folders:
+    is_sample = not folders
+    if is_sample:
         _say("Preparing the sample shop …")
         with stop.breaking_off():
             folders = [write_shop_project(data_dir / "shop")]
@@ -162,6 +163,8 @@ def _run(
         if os.environ.get("RAY_AUTH_MODE") != "token":
             _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
         _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+        if is_sample:
+            _say("Try, in this folder: queryfleet query orders -d orders_status -m orders_revenue")
         _wait(service, stack, stop.asked)
     finally:
         _say("Stopping …")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from queryfleet.project import Project
+    from queryfleet.semantic.catalog import Catalog
     from queryfleet.settings import Settings
 
 __all__ = ["check_nodes", "check_packages", "foreign_packages", "prepare_database"]
@@ -53,34 +54,55 @@ def check_nodes(settings: Settings, *, nodes: int) -> None:
         )
 
 
-def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> None:
-    """Bring the schema up to date and store projects and token. Idempotent; safe in several processes at once.
+def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> list[str]:
+    """Bring the schema up to date and store projects, their models and token. Idempotent; safe in several processes.
 
     Args:
         settings: Name the database.
         projects: To add or replace; others that are stored stay.
-        token: Becomes `admin` in these projects; None leaves the tokens as they are.
+        token: Becomes `admin` in these projects, with their `user_attributes`; None leaves the tokens as they are.
+
+    Returns:
+        What is wrong with the models, a line each. What is right can be used all the same.
 
     Raises:
-        ConfigurationError: No database is named.
-        StatusStoreError: It is away, or its schema is that of a newer release.
+        ConfigurationError: No database is named, or dbt's manifest cannot be read.
+        StatusStoreError: The database is away, or its schema is that of a newer release.
     """
+    from queryfleet.semantic.catalog import load_catalog
+
+    catalogs = [load_catalog(project) for project in projects]
     migrate(database_url(settings))
-    asyncio.run(_store(settings, projects, token))
+    asyncio.run(_store(settings, list(zip(projects, catalogs, strict=True)), token))
+    return [
+        f"{project.name}: {'error' if problem.is_error else 'warning'}: {problem.text}"
+        for project, catalog in zip(projects, catalogs, strict=True)
+        for problem in catalog.problems
+    ]
 
 
-async def _store(settings: Settings, projects: Sequence[Project], token: str | None) -> None:
+async def _store(settings: Settings, projects: Sequence[tuple[Project, Catalog]], token: str | None) -> None:
+    from queryfleet.semantic.stored_catalog import catalog_to_bytes
+
     statuses = await open_status_store(settings, connections_max=2)
     try:
-        for project in projects:
-            await statuses.put_project(project.project_uuid, project.name, project.to_json())
+        for project, catalog in projects:
+            models = catalog_to_bytes(catalog)
+            await statuses.put_project(project.project_uuid, project.name, project.to_json(), models)
         if token is not None:
             await statuses.put_token(
                 token_uuid=str(uuid.uuid4()),
                 token_hash=token_hash(token),
                 user_uuid=_USER_UUID,
                 name="local",
-                roles={project.project_uuid: "admin" for project in projects},
+                roles={project.project_uuid: "admin" for project, _ in projects},
+                attributes={
+                    project.project_uuid: {
+                        name: [value] if isinstance(value, str) else value
+                        for name, value in project.user_attributes.items()
+                    }
+                    for project, _ in projects
+                },
             )
     finally:
         await statuses.close()

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import structlog
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from cluster.preparation import check_nodes, check_packages, prepare_database
 from queryfleet.errors import ConfigurationError
 
 __all__ = ["ServeArguments", "app"]
+
+log = structlog.get_logger()
 
 
 class ServeArguments(BaseModel):
@@ -63,6 +66,7 @@ def app(args: ServeArguments) -> Any:
         raise ConfigurationError("Ray is not connected; use `serve run`, `serve deploy` or RayService.")
     check_nodes(settings, nodes=sum(1 for node in ray.nodes() if node["Alive"]))
     projects = [load_project(folder) for folder in args.projects]
-    prepare_database(settings, projects, token=os.environ.get("QUERYFLEET_TOKEN") or None)
+    for line in prepare_database(settings, projects, token=os.environ.get("QUERYFLEET_TOKEN") or None):
+        log.warning("models.problem", text=line)
     start_status_actor(settings)
     return http_application(settings)

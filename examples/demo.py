@@ -1,7 +1,8 @@
 """Watch one real question go through the real system.
 
 Starts the local stack, asks a question over HTTP whose answer has more than a million rows, shows the progress, prints
-the first page and one from the far end, and leaves the service up. `--once` stops it at the end.
+the first page and one from the far end, asks the models a question without any SQL, and leaves the service up. `--once`
+stops it at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from queryfleet.client import Client, QuerySnapshot, ResultPage
+from queryfleet.client import Client, Filter, QuerySnapshot, Question, ResultPage, Sort
 
 DATA_DIR = Path(".queryfleet")
 PORT = 8765
@@ -33,6 +34,14 @@ from orders o join customers c using (customer_id) join products p using (produc
 where o.status <> 'cancelled'
 order by o.order_id
 """.strip()
+# The same shop, asked by its models: which customers come back, and what they bring.
+MODEL_QUESTION = Question(
+    explore="orders",
+    dimensions=["customers_segment", "orders_ordered_at_year"],
+    metrics=["orders_revenue", "orders_buyer_count", "orders_revenue_per_buyer"],
+    filters=[Filter(field_id="orders_status", operator="notEquals", values=["cancelled"])],
+    sorts=[Sort(field_id="customers_segment"), Sort(field_id="orders_ordered_at_year")],
+)
 
 console = Console()
 
@@ -102,6 +111,20 @@ def _ask(place: dict[str, str]) -> None:
             elapsed = (time.perf_counter() - began) * 1000
             if snapshot.page is not None:
                 _show(snapshot.page, f"page {number:,} of {pages:,} ({PAGE_SIZE} rows): {elapsed:.0f} ms")
+        _ask_models(client, project)
+
+
+def _ask_models(client: Client, project: str) -> None:
+    console.print("\n[bold]A question without SQL[/bold]")
+    asked = MODEL_QUESTION
+    console.print(Text(f"{', '.join(asked.metrics)} by {', '.join(asked.dimensions)}", style="cyan"))
+    began = time.perf_counter()
+    answer = client.query(project, asked, wait_seconds=60)
+    answer.raise_if_failed()
+    if answer.page is not None:
+        elapsed = (time.perf_counter() - began) * 1000
+        labels = {name: str(item.get("label")) for name, item in answer.fields.items() if isinstance(item, dict)}
+        _show(answer.page, f"{answer.page.total_rows} rows: {elapsed:.0f} ms", labels)
 
 
 def _watch(client: Client, project: str, query_uuid: str) -> QuerySnapshot:
@@ -130,10 +153,11 @@ def _progress(snapshot: QuerySnapshot, seconds: float) -> Text:
     )
 
 
-def _show(page: ResultPage, title: str) -> None:
+def _show(page: ResultPage, title: str, labels: dict[str, str] | None = None) -> None:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in page.columns:
-        table.add_column(column.reference, justify="right" if column.type == "number" else "left", no_wrap=True)
+        heading = (labels or {}).get(column.reference, column.reference)
+        table.add_column(heading, justify="right" if column.type == "number" else "left", no_wrap=True)
     for row in list(page.formatted())[:SHOWN_ROWS]:
         table.add_row(*row)
     console.print()
@@ -148,6 +172,7 @@ def _say_goodbye(place: dict[str, str]) -> None:
     print(f"curl -s '{place['url']}/api/v2/projects/{place['project']}/query/sql?waitMs=10000' \\")
     print(f"  -H 'Authorization: ApiKey {place['token']}' -H 'Content-Type: application/json' \\")
     print(f"  -d '{body}'\n")
+    print("queryfleet query orders -d orders_status -m orders_revenue\n")
     print("Ctrl-C stops everything.")
 
 

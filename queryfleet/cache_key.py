@@ -31,6 +31,7 @@ def cache_key(
     bytes_max: int | None,
     timezone: str,
     credentials_of: str | None = None,
+    pivot: Mapping[str, JsonValue] | None = None,
 ) -> bytes:
     """Return 32 bytes that are equal for queries that would give the same rows.
 
@@ -43,6 +44,7 @@ def cache_key(
         bytes_max: Likewise.
         timezone: Of the session.
         credentials_of: The user whose own warehouse login is used; None: the project's.
+        pivot: What is done with the rows, and how group values are shown; None: nothing.
 
     Each part is preceded by its length, so that no two lists of parts can run together.
     """
@@ -55,6 +57,8 @@ def cache_key(
         timezone,
         credentials_of or "",
     ]
+    if pivot is not None:
+        parts.append(json.dumps(pivot, sort_keys=True, ensure_ascii=False))
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""PostgreSQL URLs that refer to the environment for their secrets.
+"""URLs of databases that refer to the environment for their secrets.
 
     postgresql://reader:${PASSWORD}@db.example.com:5432/analytics?sslmode=require
     ${DATABASE_URL}
@@ -23,22 +23,27 @@ __all__ = ["URL_SECRET_ADVICE", "resolved_url", "url_fault"]
 URL_SECRET_ADVICE = "set an environment variable, and write ${NAME} with its name here"  # noqa: S105 (advice)
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
+_ANY_SCHEME = re.compile(r"[a-z][a-z0-9_]*(?:\+[a-z][a-z0-9_]*)?://")
 _SECRET_NAME = re.compile("password|secret|token|passwd|pwd", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
 
 
-def url_fault(url: str) -> str | None:
+def url_fault(url: str, *, any_dialect: bool = False) -> str | None:
     """Return what is wrong with a URL in a configuration, without repeating any of it, or None.
 
-    Checked: the scheme; that a password consists of references, as user information and as a parameter; that
-        ports are
-    numbers, because what stands there may be a password whose `@` was forgotten.
+    Checked: the scheme; that a password consists of references, as user information and as a parameter; that ports
+    are numbers, because what stands there may be a password whose `@` was forgotten.
+
+    Args:
+        url: With references or without.
+        any_dialect: It may begin with any `dialect://` or `dialect+driver://`; else with `postgresql://` only.
     """
     if is_only_references(url):
         return None
-    scheme = _SCHEME.match(url)
+    scheme = (_ANY_SCHEME if any_dialect else _SCHEME).match(url)
     if scheme is None:
-        return "must begin with postgresql:// (or be a reference such as ${DATABASE_URL})"
+        example = "dialect+driver://" if any_dialect else "postgresql://"
+        return f"must begin with {example} (or be a reference such as ${{DATABASE_URL}})"
     user_info, _, after = url[scheme.end() :].rpartition("@")
     _, colon, password = user_info.partition(":")
     if colon and password and not is_only_references(password):

@@ -7,6 +7,7 @@ cluster. Sizes are bytes and times are seconds, as the names say.
 
 from __future__ import annotations
 
+from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -46,6 +47,11 @@ class Settings(BaseSettings):
     store_access_key_id: str | None = Field(default=None, description="S3 access key. Empty: the usual AWS sources.")
     store_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
     store_region: str | None = Field(default=None, description="S3 region.")
+    store_links_url: str | None = Field(
+        default=None,
+        description="Where clients reach the S3 service, for links to files and chunks. Empty: at the service's own "
+        "endpoint. `none`: nowhere; everything goes through the HTTP service.",
+    )
     store_shared: bool = Field(
         default=False, description="A `file://` store is a mount that every node of the cluster shares."
     )
@@ -61,6 +67,13 @@ class Settings(BaseSettings):
     body_bytes_max: Annotated[int, Field(ge=1024)] = Field(default=5 * MIB, description="Largest request body.")
     row_limit_max: Annotated[int, Field(ge=1)] = Field(default=100_000_000, description="Largest `limit` of a query.")
     wait_ms_max: Annotated[int, Field(ge=0)] = Field(default=60_000, description="Longest `waitMs`.")
+    clock_step_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=60,
+        description="Relative dates count from the last whole step of this length, so that equal questions share rows.",
+    )
+    export_cells_max: Annotated[int, Field(ge=1)] = Field(
+        default=10_000_000, description="Rows times columns of a question to the models that asks for all rows."
+    )
     waiters_max: Annotated[int, Field(ge=1)] = Field(
         default=2000,
         description="Requests one replica holds at once for `waitMs`; beyond it they are answered at once.",
@@ -129,6 +142,17 @@ class Settings(BaseSettings):
         default=0, description="Most bytes of a result's JSONL; 0: no limit. At the limit it is cut, and says so."
     )
 
+    pivot_cells_max: Annotated[int, Field(ge=1)] = Field(
+        default=200_000,
+        description="Cells, rows times columns, up to which the warehouse puts a pivot in order; above it does not, and "
+        "with more cells than that in fact the cluster does it instead of one process.",
+    )
+    pivot_columns_max: Annotated[int, Field(ge=1)] = Field(default=200, description="Most columns of a pivot shown.")
+
+    exports_max: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=2, description="Files of results that are made at once on the cluster; others wait."
+    )
+
     attempts_max: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="How often a query is started, its actor having been lost, before it ends in `error`."
     )
@@ -167,11 +191,17 @@ class Settings(BaseSettings):
     uploads_in_flight: Annotated[int, Field(ge=1, le=64)] = Field(
         default=3, description="Chunks of one query being uploaded at once; the warehouse waits when they are full."
     )
+    fetch_tasks: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=4,
+        description="Large results of Snowflake are fetched by this many tasks at once, on any node; 0: by the query "
+        "actor alone.",
+    )
     batch_rows: Annotated[int, Field(ge=1)] = Field(default=8192, description="Most rows of one Arrow batch.")
 
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     test_now: str | None = Field(
-        default=None, description="Fixed clock of relative date filters, for tests and demos only."
+        default=None,
+        description="Fixed clock of relative date filters, such as `2024-06-12T15:30:00Z`, for tests and demos only.",
     )
 
     @field_validator("log_level")
@@ -181,6 +211,17 @@ class Settings(BaseSettings):
         if upper not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return upper
+
+    @field_validator("test_now")
+    @classmethod
+    def _known_moment(cls, value: str | None) -> str | None:
+        try:
+            is_known = value is None or datetime.fromisoformat(value).tzinfo is not None
+        except ValueError:
+            is_known = False
+        if not is_known:
+            raise ValueError("must be a moment with a zone, such as 2024-06-12T15:30:00Z")
+        return value
 
     @model_validator(mode="after")
     def _default_page_fits(self) -> Self:

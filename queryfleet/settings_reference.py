@@ -28,6 +28,7 @@ SECTIONS: Final = {
     "host": "HTTP",
     "pool_size": "Query actors",
     "running_per_project_max": "Admission and limits",
+    "exports_max": "Files of results",
     "attempts_max": "Leases and retention",
     "chunk_bytes": "Stored results",
     "log_level": "Other",
@@ -64,9 +65,9 @@ These are not settings of the service.
 
 | Variable | Read by | Meaning |
 |---|---|---|
-| `QUERYFLEET_URL` | `sql`, `status`, `cancel` | Address of the service. |
-| `QUERYFLEET_TOKEN` | `sql`, `status`, `cancel`, `up` | Personal token. `up` makes one when it is not set. |
-| `QUERYFLEET_PROJECT` | `sql`, `status`, `cancel` | UUID of the project whose warehouse is asked. |
+| `QUERYFLEET_URL` | every command that asks a service | Address of the service. |
+| `QUERYFLEET_TOKEN` | every command that asks a service, `up` | Personal token. `up` makes one when it is not set. |
+| `QUERYFLEET_PROJECT` | every command that asks a service | UUID of the project whose warehouse is asked. |
 | `QUERYFLEET_DATA_DIR` | every command | Folder of the local stack; `.queryfleet` when not set. |
 | `RAY_ADDRESS` | `up`, `doctor` | A running Ray cluster to use; without it `up` starts one. |
 | `RAY_AUTH_MODE` | `up`, `doctor` | How Ray protects its ports; see [security](architecture.md#security). |

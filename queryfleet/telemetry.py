@@ -97,6 +97,12 @@ METRICS: dict[str, Metric] = {
             bounds=_SECONDS[:10],
         ),
         Metric(
+            name="queryfleet_exports_total",
+            kind=MetricKind.COUNTER,
+            help="Files of results that were begun.",
+            tags=("format",),
+        ),
+        Metric(
             name="queryfleet_cleaned_total",
             kind=MetricKind.COUNTER,
             help="What the janitor removed: expired results, orphaned objects, queries of the history.",

@@ -9,22 +9,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from queryfleet.environment_reference import has_reference, is_malformed, is_only_references, substituted
+from queryfleet.engine_config import (
+    BigQueryConfig,
+    ClickHouseConfig,
+    EngineConfig,
+    RedshiftConfig,
+    SQLAlchemyConfig,
+    TrinoConfig,
+)
+from queryfleet.environment_reference import is_malformed
 from queryfleet.errors import ConfigurationError, JsonValue
-from queryfleet.postgres_url import URL_SECRET_ADVICE, resolved_url, url_fault
+from queryfleet.postgres_url import resolved_url, url_fault
+from queryfleet.warehouse_keys import (
+    PROTOCOLS,
+    SSL_MODES,
+    checked_word,
+    json_form,
+    located,
+    port_number,
+    port_or_reference,
+    secret,
+    statement_timeout,
+    with_values,
+    word_or_reference,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from queryfleet.section import Section
 
-__all__ = ["DuckDBConfig", "PostgresConfig", "SnowflakeConfig", "WarehouseConfig", "parse_warehouse"]
+__all__ = [
+    "TOKEN_KINDS",
+    "BigQueryConfig",
+    "ClickHouseConfig",
+    "DuckDBConfig",
+    "PostgresConfig",
+    "RedshiftConfig",
+    "SQLAlchemyConfig",
+    "SnowflakeConfig",
+    "TrinoConfig",
+    "WarehouseConfig",
+    "parse_warehouse",
+]
 
-PORT_MAX = 65_535
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-PROTOCOLS = ("http", "https")
+TOKEN_KINDS = ("programmatic_access_token", "oauth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +73,7 @@ class DuckDBConfig:
         Raises:
             ConfigurationError: A variable is missing, or the path is not absolute with it.
         """
-        config = _substituted(self, environ)
+        config = with_values(self, environ)
         if config.path != ":memory:" and not Path(config.path).is_absolute():
             raise ConfigurationError(
                 "`warehouse.path` is not absolute: where it begins with a reference to the environment, "
@@ -53,7 +84,7 @@ class DuckDBConfig:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form; `parse_warehouse` reads it back."""
-        return _to_json(self)
+        return json_form(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,28 +107,28 @@ class PostgresConfig:
         Raises:
             ConfigurationError: A variable is missing, or does not hold a port or TLS mode where one must be.
         """
-        config = replace(_substituted(replace(self, url=None), environ), url=resolved_url(self.url, environ))
-        if config.sslmode is not None and config.sslmode not in SSL_MODES:
-            raise ConfigurationError(
-                f"`warehouse.sslmode` must be one of {', '.join(SSL_MODES)}", field="warehouse.sslmode"
-            )
-        return replace(config, port=_port(config.port))
+        config = replace(with_values(replace(self, url=None), environ), url=resolved_url(self.url, environ))
+        checked_word(config.sslmode, "sslmode", SSL_MODES)
+        return replace(config, port=port_number(config.port))
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form; `parse_warehouse` reads it back."""
-        return _to_json(self)
+        return json_form(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnowflakeConfig:
-    """A Snowflake account, with one way to prove who asks: password, key file or token."""
+    """A Snowflake account, with one way to prove who asks: password, private key or token."""
 
     type: ClassVar[str] = "snowflake"
     account: str
     user: str
     password: str | None = field(default=None, repr=False)
     private_key_path: str | None = None  # PEM file; absolute, or beginning with a reference
+    private_key: str | None = field(default=None, repr=False)  # PEM text
+    private_key_passphrase: str | None = field(default=None, repr=False)  # of an encrypted key
     token: str | None = field(default=None, repr=False)
+    authenticator: str | None = None  # the kind of `token`, one of TOKEN_KINDS; None: the first
     role: str | None = None
     warehouse: str | None = None
     database: str | None = None
@@ -105,6 +136,7 @@ class SnowflakeConfig:
     host: str | None = None  # these three override what follows from the account
     port: int | str | None = None  # text only as a reference, a number once resolved
     protocol: str | None = None  # `https` or `http`
+    statement_timeout_seconds: int | None = None  # Snowflake stops a statement after this; None: its own limit
 
     def resolved(self, environ: Mapping[str, str]) -> SnowflakeConfig:
         """Return it with the environment's values; `port` is a number then.
@@ -112,27 +144,26 @@ class SnowflakeConfig:
         Raises:
             ConfigurationError: A variable is missing, or does not hold a port or protocol where one must be.
         """
-        config = _substituted(self, environ)
-        if config.protocol is not None and config.protocol not in PROTOCOLS:
-            raise ConfigurationError(
-                f"`warehouse.protocol` must be one of {', '.join(PROTOCOLS)}", field="warehouse.protocol"
-            )
-        return replace(config, port=_port(config.port))
+        config = with_values(self, environ)
+        checked_word(config.protocol, "protocol", PROTOCOLS)
+        return replace(config, port=port_number(config.port))
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form; `parse_warehouse` reads it back."""
-        return _to_json(self)
+        return json_form(self)
 
 
-WarehouseConfig: TypeAlias = DuckDBConfig | PostgresConfig | SnowflakeConfig
-_Config = TypeVar("_Config", DuckDBConfig, PostgresConfig, SnowflakeConfig)
+WarehouseConfig: TypeAlias = DuckDBConfig | PostgresConfig | SnowflakeConfig | EngineConfig
 
-_TYPES: dict[str, type[DuckDBConfig | PostgresConfig | SnowflakeConfig]] = {
-    kind.type: kind for kind in (DuckDBConfig, PostgresConfig, SnowflakeConfig)
+_ENGINES: dict[str, type[EngineConfig]] = {
+    kind.type: kind for kind in (SQLAlchemyConfig, ClickHouseConfig, TrinoConfig, BigQueryConfig, RedshiftConfig)
 }
-_SECRETS = ("password", "token")
+_TYPES: dict[str, type[WarehouseConfig]] = {
+    **{kind.type: kind for kind in (DuckDBConfig, PostgresConfig, SnowflakeConfig)},
+    **_ENGINES,
+}
 _PIECES = ("host", "port", "user", "password", "database", "sslmode")
-_PROOFS = ("password", "private_key_path", "token")
+_PROOFS = ("password", "private_key_path", "private_key", "token")
 
 
 def parse_warehouse(section: Section, *, folder: Path | None) -> WarehouseConfig:
@@ -161,13 +192,15 @@ def parse_warehouse(section: Section, *, folder: Path | None) -> WarehouseConfig
             return _parse_duckdb(section, folder)
         case "postgres":
             return _parse_postgres(section)
-        case _:
+        case "snowflake":
             return _parse_snowflake(section, folder)
+        case _:
+            return _ENGINES[kind].from_section(section, folder=folder)
 
 
 def _parse_duckdb(section: Section, folder: Path | None) -> DuckDBConfig:
     return DuckDBConfig(
-        path=_located(section.required_text("path", "warehouse.duckdb"), folder),
+        path=located(section.required_text("path", "warehouse.duckdb"), folder),
         read_only=section.flag("read_only", default=True),
         allow_external_access=section.flag("allow_external_access", default=False),
     )
@@ -185,12 +218,12 @@ def _parse_postgres(section: Section) -> PostgresConfig:
         return PostgresConfig(url=url, schema=section.text("schema"))
     return PostgresConfig(
         host=section.required_text("host", "db.example.com"),
-        port=_port_or_reference(section),
+        port=port_or_reference(section),
         user=section.required_text("user", "reader"),
-        password=_secret(section, "password"),
+        password=secret(section, "password"),
         database=section.required_text("database", "analytics"),
         schema=section.text("schema"),
-        sslmode=_word_or_reference(section, "sslmode", SSL_MODES),
+        sslmode=word_or_reference(section, "sslmode", SSL_MODES),
     )
 
 
@@ -199,93 +232,26 @@ def _parse_snowflake(section: Section, folder: Path | None) -> SnowflakeConfig:
     if len(proofs) > 1:
         raise section.error(proofs[1], f"cannot stand beside `{proofs[0]}`: keep one way to log in")
     if not proofs:
-        raise section.error(None, "lacks a way to log in: add `password`, `private_key_path` or `token`")
+        raise section.error(None, f"lacks a way to log in: add one of {', '.join(f'`{key}`' for key in _PROOFS)}")
+    for key, owner in (("private_key_passphrase", "private_key"), ("authenticator", "token")):
+        if section.values.get(key) is not None and not proofs[0].startswith(owner):
+            raise section.error(key, f"belongs to `{owner}`, which is not given: remove one or add the other")
     key_path = section.text("private_key_path")
     return SnowflakeConfig(
         account=section.required_text("account", "myorg-myaccount"),
         user=section.required_text("user", "READER"),
-        password=_secret(section, "password"),
-        private_key_path=_located(key_path, folder) if key_path is not None else None,
-        token=_secret(section, "token"),
+        password=secret(section, "password"),
+        private_key_path=located(key_path, folder) if key_path is not None else None,
+        private_key=secret(section, "private_key"),
+        private_key_passphrase=secret(section, "private_key_passphrase"),
+        token=secret(section, "token"),
+        authenticator=section.one_of("authenticator", TOKEN_KINDS),
         role=section.text("role"),
         warehouse=section.text("warehouse"),
         database=section.text("database"),
         schema=section.text("schema"),
         host=section.text("host"),
-        port=_port_or_reference(section),
-        protocol=_word_or_reference(section, "protocol", PROTOCOLS),
+        port=port_or_reference(section),
+        protocol=word_or_reference(section, "protocol", PROTOCOLS),
+        statement_timeout_seconds=statement_timeout(section),
     )
-
-
-def _secret(section: Section, key: str) -> str | None:
-    """Return a secret's reference. Anything else, of whatever type, is taken for the secret itself."""
-    value = section.values.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not is_only_references(value):
-        raise section.error(key, f"must not stand in the file: {URL_SECRET_ADVICE}")
-    return value
-
-
-def _port_or_reference(section: Section) -> int | str | None:
-    value = section.values.get("port")
-    if isinstance(value, str) and is_only_references(value):
-        return value
-    return section.whole("port", low=1, high=PORT_MAX)
-
-
-def _word_or_reference(section: Section, key: str, allowed: tuple[str, ...]) -> str | None:
-    value = section.values.get(key)
-    if isinstance(value, str) and has_reference(value):
-        return value
-    return section.one_of(key, allowed)
-
-
-def _located(path: str, folder: Path | None) -> str:
-    """Return the path made absolute, unless it begins with a reference: then the variable has to be."""
-    if folder is None or path == ":memory:" or path.startswith("${"):
-        return path
-    return str(folder / Path(path).expanduser())
-
-
-def _port(value: int | str | None) -> int | None:
-    if value is None or isinstance(value, int):
-        return value
-    digits = value if value.isascii() and value.isdecimal() and len(value) <= len(str(PORT_MAX)) else "0"
-    if not 1 <= int(digits) <= PORT_MAX:
-        raise ConfigurationError(
-            f"`warehouse.port` must be a whole number from 1 to {PORT_MAX}: correct the environment variable",
-            field="warehouse.port",
-        )
-    return int(digits)
-
-
-def _substituted(config: _Config, environ: Mapping[str, str]) -> _Config:
-    for each in fields(config):
-        value = getattr(config, each.name)
-        if isinstance(value, str):
-            text = substituted(value, environ, field=f"warehouse.{each.name}")
-            config = replace(config, **{each.name: text})  # type: ignore[arg-type]  # a field of text
-    return config
-
-
-def _to_json(config: WarehouseConfig) -> dict[str, JsonValue]:
-    """Return type and given keys.
-
-    Raises:
-        ConfigurationError: A secret is not a reference: this is the resolved form, which must not be stored.
-    """
-    values: dict[str, JsonValue] = {"type": config.type}
-    for each in fields(config):
-        value = getattr(config, each.name)
-        if value is None:
-            continue
-        literal = each.name in _SECRETS and not is_only_references(str(value))
-        if literal or (each.name == "url" and url_fault(str(value)) is not None):
-            raise ConfigurationError(
-                f"a warehouse configuration with the value of `{each.name}` put in must not be stored: "
-                f"store the unresolved one",
-                field=f"warehouse.{each.name}",
-            )
-        values[each.name] = value
-    return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,8 @@ class Account:
     token_uuid: str
     user_uuid: str  # whose queries these are
     roles: Mapping[str, str]  # project uuid → viewer, editor or admin
+    email: str | None = None  # of the user
+    attributes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)  # by project, then by name
 
     def enter(self, project_uuid: str) -> str:
         """Return the project's uuid if the caller may know of it.
@@ -71,9 +73,22 @@ class Account:
             raise NotFoundError("There is no such project, or this token has no role in it.", projectUuid=project_uuid)
         return known
 
+    def attributes_in(self, project_uuid: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the user's values in a project by attribute name."""
+        return self.attributes.get(project_uuid, {})
+
+    def may_run_sql(self, project_uuid: str) -> bool:
+        """Tell whether the caller may run SQL of their own in this project, and see that of others."""
+        return self.roles[project_uuid] in _SQL_ROLES
+
+    def require_admin(self, project_uuid: str) -> None:
+        """Raise `ForbiddenError` unless the caller is an admin of this project."""
+        if self.roles[project_uuid] != "admin":
+            raise ForbiddenError("This needs the role admin in this project.", role=self.roles[project_uuid])
+
     def require_sql(self, project_uuid: str) -> None:
         """Raise `ForbiddenError` unless the caller may run SQL of their own in this project."""
-        if self.roles[project_uuid] not in _SQL_ROLES:
+        if not self.may_run_sql(project_uuid):
             raise ForbiddenError(
                 "Running SQL needs the role editor or admin in this project.", role=self.roles[project_uuid]
             )
@@ -101,7 +116,16 @@ class Accounts:
         if row is None:
             self._known.pop(digest, None)
             raise AuthorizationError("This token is unknown, expired or revoked.")
-        account = Account(token_uuid=row["token_uuid"], user_uuid=row["user_uuid"], roles=dict(row["roles"]))
+        account = Account(
+            token_uuid=row["token_uuid"],
+            user_uuid=row["user_uuid"],
+            roles=dict(row["roles"]),
+            email=row["email"],
+            attributes={
+                project_uuid: {name: tuple(values) for name, values in given.items()}
+                for project_uuid, given in row["attributes"].items()
+            },
+        )
         self._known[digest] = (self._clock() + _REMEMBER_SECONDS, account)
         self._known.move_to_end(digest)
         while len(self._known) > _REMEMBER_ACCOUNTS:

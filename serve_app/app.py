@@ -5,25 +5,51 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import structlog
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from queryfleet import __version__
-from queryfleet.schemas import responses
-from queryfleet.schemas.requests import SqlRequest
+from queryfleet.schemas import exports, model_answers, responses
+from queryfleet.schemas.exports import BatchStatusRequest, DownloadRequest
+from queryfleet.schemas.requests import (
+    CompileRequest,
+    FieldValuesRequest,
+    MetricQueryRequest,
+    ProjectRequest,
+    SqlJobRequest,
+    SqlRequest,
+    TokenRequest,
+)
 from queryfleet.telemetry import NoMeter
 from serve_app import docs, error_handlers
-from serve_app.routes import execute, health, history, results
+from serve_app.routes import (
+    ask,
+    downloads,
+    execute,
+    explores,
+    health,
+    history,
+    jobs,
+    manifest,
+    projects,
+    results,
+    sql_runner,
+    streams,
+)
 from serve_app.services import close_services, open_services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
+    from queryfleet.export.parts import PartMaker
     from queryfleet.settings import Settings
     from queryfleet.telemetry import Meter
 
 __all__ = ["create_app"]
+
+log = structlog.get_logger()
 
 _DESCRIPTION = """
 Ask a data warehouse a question, get a `queryUuid` back at once, poll, and read any page of the result at the cost of
@@ -32,16 +58,34 @@ that page alone.
 Send `Authorization: ApiKey <token>` (or `Bearer <token>`) with every call except the health routes.
 """
 
-_BODIES = (SqlRequest,)  # read by hand, to bound their size, so FastAPI does not know them
+_BODIES = (
+    BatchStatusRequest,
+    CompileRequest,
+    DownloadRequest,
+    FieldValuesRequest,
+    MetricQueryRequest,
+    ProjectRequest,
+    SqlJobRequest,
+    SqlRequest,
+    TokenRequest,
+)  # read by hand, to bound their size, so FastAPI does not know them
 _TOKEN = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`ApiKey <token>`"}
 
 
-def create_app(settings: Settings, meter: Meter | None = None) -> FastAPI:
-    """Build the application; it opens its connections when the server starts it."""
+def create_app(settings: Settings, meter: Meter | None = None, parts: PartMaker | None = None) -> FastAPI:
+    """Build the application; it opens its connections when the server starts it.
+
+    Args:
+        settings: Of the service.
+        meter: Takes measurements; None: they are dropped.
+        parts: Makes the parts of streams that are not passed on as they are stored; None: threads of this process do.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = await open_services(settings, meter or NoMeter())
+        if settings.test_now is not None:
+            log.warning("clock.is_fixed", now=settings.test_now, advice="unset QUERYFLEET_TEST_NOW")
+        app.state.services = await open_services(settings, meter or NoMeter(), parts)
         try:
             yield
         finally:
@@ -57,7 +101,20 @@ def create_app(settings: Settings, meter: Meter | None = None) -> FastAPI:
         servers=[{"url": "/"}],
     )
     error_handlers.install(app)
-    for routes in (execute, results, history, health):
+    for routes in (
+        execute,
+        ask,
+        results,
+        streams,
+        manifest,
+        downloads,
+        history,
+        explores,
+        sql_runner,
+        jobs,
+        projects,
+        health,
+    ):
         app.include_router(routes.router)
     docs.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -75,12 +132,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"] |= described.pop("$defs", {}) | {model.__name__: described}
         for name, described in components["schemas"].items():
-            extra = getattr(getattr(responses, name, None), "model_config", {}).get("json_schema_extra", {})
+            answer = next((getattr(of, name) for of in (responses, model_answers, exports) if hasattr(of, name)), None)
+            extra = getattr(answer, "model_config", {}).get("json_schema_extra", {})
             if "examples" in extra:
                 described["examples"] = extra["examples"]  # FastAPI drops every null of an example
-        for path, methods in schema["paths"].items():
-            if path.startswith("/api/v2/"):
-                for operation in methods.values():
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                if "401" in operation["responses"]:
                     operation["security"] = [{"token": []}]
         app.openapi_schema = schema
     return app.openapi_schema

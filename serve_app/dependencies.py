@@ -77,7 +77,7 @@ def _parse(body: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise invalid_request(error.errors(include_url=False)) from None
+        raise invalid_request(error.errors(include_url=False), with_source=False) from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -96,11 +96,16 @@ def _reason(error: ValueError | RecursionError) -> str:
             return str(error)[:_SHOWN_CHARACTERS]
 
 
-def invalid_request(problems: Sequence[Mapping[str, Any]]) -> InvalidRequestError:
-    """Turn a validator's findings into our error: details map each field's path to what is wrong with it."""
+def invalid_request(problems: Sequence[Mapping[str, Any]], *, with_source: bool = True) -> InvalidRequestError:
+    """Turn a validator's findings into our error: details map each field's path to what is wrong with it.
+
+    Args:
+        problems: As pydantic lists them.
+        with_source: Paths begin with where the field comes from (`query`, `path`, …), which is left out.
+    """
     fields: dict[str, JsonValue] = {}
     for problem in problems:
-        path = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+        path = [str(part) for part in problem["loc"][1 if with_source else 0 :]]
         entry: dict[str, JsonValue] = {"message": _sentence(problem)}
         value = problem.get("input")
         if isinstance(value, str):

@@ -21,12 +21,13 @@ def http_application(settings: Settings) -> Any:
 
         # Page rendering shares the core with the loop; more threads than one only add contention.
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        from actors.export_tasks import RayParts
         from actors.meter import RayMeter
         from queryfleet.telemetry import configure_logging
         from serve_app.app import create_app
 
         configure_logging(settings.log_level)
-        return create_app(settings, RayMeter())
+        return create_app(settings, RayMeter(), RayParts(settings))
 
     deployment = serve.deployment(serve.ingress(build)(_Ingress)).options(
         name="http",

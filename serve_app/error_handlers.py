@@ -54,6 +54,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, ServiceError):
+        # An error of ours in the middle of a body: it was logged there, and the connection is broken off.
+        return error_response(error.__cause__)
     incident = uuid.uuid4().hex[:12]
     log.error("request.unexpected_error", path=request.url.path, incident=incident, exc_info=error)
     return error_response(InternalError(f"Something unexpected went wrong (incident {incident}).", incident=incident))

@@ -13,8 +13,11 @@ from queryfleet.results.page import render_rows, schema_from_bytes
 from queryfleet.results.reader import read_lines
 from queryfleet.status.transitions import QueryStatus
 from serve_app.envelope import iso, ok, ok_with_rows
+from serve_app.stored_lines import require_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.responses import Response
 
     from queryfleet.results.store import ObjectStore
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from queryfleet.telemetry import Meter
     from serve_app.queries import Queries
 
-__all__ = ["PageRequest", "Pages"]
+__all__ = ["PageRequest", "Pages", "state_members"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +101,15 @@ class Pages:
             case QueryStatus.READY:
                 return await self._ready(record, wanted, members)
             case QueryStatus.ERROR:
-                return ok(members | _error(record) | _facts(record))
+                return ok(members | _error(record) | _facts(record, members))
             case QueryStatus.CANCELLED:
                 ended = record.timings.ended_at
-                return ok(members | {"cancelledAt": iso(ended) if ended else None} | _facts(record))
+                return ok(members | {"cancelledAt": iso(ended) if ended else None} | _facts(record, members))
             case QueryStatus.PENDING:
                 members["queuePosition"] = await self._queries.queue_position(record.query_uuid)
-                return ok(members | {"phase": record.phase.value} | _facts(record))
+                return ok(members | {"phase": record.phase.value} | _facts(record, members))
             case QueryStatus.RUNNING:
-                members |= {"phase": record.phase.value} | _facts(record)
+                members |= {"phase": record.phase.value} | _facts(record, members)
                 if wanted.covered_by(record):
                     return await self._running_page(record, wanted, members)
                 return ok(members)
@@ -125,10 +128,21 @@ class Pages:
         }
         return ok_with_rows(members, rows)
 
-    async def _ready(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
+    @staticmethod
+    def require_kept(record: QueryRecord) -> None:
+        """Raise `ResultsExpiredError` when the rows of a ready query are no longer kept."""
         expiry = record.results_expire_at
         if expiry is not None and (record.objects_deleted or datetime.now(UTC) >= expiry):
             raise ResultsExpiredError("The results of this query have expired; run it again.", expiredAt=iso(expiry))
+
+    def require_result(self, record: QueryRecord) -> None:
+        """Raise unless a query has a result, or may still have one, that is kept."""
+        if record.is_terminal:
+            require_ready(record)
+            self.require_kept(record)
+
+    async def _ready(self, record: QueryRecord, wanted: PageRequest, members: dict[str, Any]) -> Response:
+        self.require_kept(record)
         total = record.row_count
         last_page = -(-total // wanted.page_size)
         if wanted.page > max(1, last_page):
@@ -143,8 +157,12 @@ class Pages:
             members["nextPage"] = wanted.page + 1
         if wanted.page > 1:
             members["previousPage"] = wanted.page - 1
-        members |= {"columns": _columns(record), "pivotDetails": None, "resolvedTimezone": None}
-        return ok_with_rows(members | _performance(record, page_ms) | _facts(record), rows)
+        members |= {
+            "columns": _columns(record),
+            "pivotDetails": record.pivot_details,
+            "resolvedTimezone": record.timezone,
+        }
+        return ok_with_rows(members | _performance(record, page_ms) | _facts(record, members), rows)
 
     async def _rows(self, record: QueryRecord, first_row: int, row_count: int) -> tuple[bytes, int]:
         """Return the rows as JSON text and the milliseconds it took."""
@@ -154,11 +172,25 @@ class Pages:
             chunks = await self._queries.chunks(record, first_row, first_row + row_count)
             lines = await read_lines(self._store, chunks, first_row, row_count)
             schema = schema_from_bytes(record.arrow_schema or b"")
-            rows = await asyncio.to_thread(render_rows, lines, schema)
+            rules = self._queries.rules(record)
+            is_sparse = record.pivot is not None
+            rows = await asyncio.to_thread(
+                render_rows, lines, schema, rules, timezone=record.timezone, sparse=is_sparse
+            )
         seconds = time.perf_counter() - began
         self._meter.count("queryfleet_pages_total")
         self._meter.observe("queryfleet_page_seconds", seconds)
         return rows, round(seconds * 1000)
+
+
+def state_members(record: QueryRecord) -> dict[str, Any]:
+    """Return what a poll tells of a query, but for its rows and its place in the queue."""
+    members: dict[str, Any] = {"queryUuid": record.query_uuid, "status": record.status.value}
+    if record.status is QueryStatus.ERROR:
+        members |= _error(record)
+    elif not record.is_terminal:
+        members["phase"] = record.phase.value
+    return members | _facts(record, members)
 
 
 def _columns(record: QueryRecord) -> dict[str, Any]:
@@ -166,7 +198,7 @@ def _columns(record: QueryRecord) -> dict[str, Any]:
     return {column.reference: {"reference": column.reference, "type": column.type.value} for column in columns}
 
 
-def _facts(record: QueryRecord) -> dict[str, Any]:
+def _facts(record: QueryRecord, members: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "attempt": record.attempt,
         "progress": {"rows": record.row_count, "bytes": record.byte_count, "chunks": record.chunk_count},
@@ -176,8 +208,8 @@ def _facts(record: QueryRecord) -> dict[str, Any]:
         facts["truncated"] = True
     if record.warehouse_query_id is not None:
         facts["warehouseQueryId"] = record.warehouse_query_id
-    if record.warnings:
-        facts["warnings"] = [{"message": warning} for warning in record.warnings]
+    if record.warnings:  # beside those that the question itself has
+        facts["warnings"] = [*members.get("warnings", ()), *({"message": warning} for warning in record.warnings)]
     if record.cancel_requested and not record.is_terminal:
         facts["cancelRequested"] = True
     return facts

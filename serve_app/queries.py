@@ -7,11 +7,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import NotFoundError
+from queryfleet.formatting import rule_of
 from serve_app.accounts import canonical_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from queryfleet.formatting import FormatRule
     from queryfleet.model import ChunkRef
     from queryfleet.status.changes import ChangeListener
     from queryfleet.status.record import QueryRecord
@@ -40,6 +42,7 @@ class Queries:
         self._ended: OrderedDict[str, QueryRecord] = OrderedDict()
         self._indexes: OrderedDict[str, tuple[ChunkRef, ...]] = OrderedDict()
         self._index_bytes = 0
+        self._rules: OrderedDict[str, dict[str, FormatRule]] = OrderedDict()
 
     async def load(self, query_uuid: str, *, project_uuid: str, user_uuid: str) -> QueryRecord:
         """Return one query of this caller.
@@ -58,6 +61,11 @@ class Queries:
         elif record.poll_ttl_seconds is not None:
             await self._statuses.touch(record.query_uuid)
         return record
+
+    async def project_of(self, query_uuid: str, *, user_uuid: str) -> str | None:
+        """Return the project of one of a user's queries; None when the user has no such query."""
+        record = self._ended.get(query_uuid) or await self._statuses.load(query_uuid)
+        return record.project_uuid if record is not None and record.user_uuid == user_uuid else None
 
     def _remember(self, record: QueryRecord) -> None:
         self._ended[record.query_uuid] = record
@@ -113,6 +121,21 @@ class Queries:
         while self._index_bytes > _REMEMBERED_INDEX_BYTES:
             _, dropped = self._indexes.popitem(last=False)
             self._index_bytes -= _index_bytes(dropped)
+
+    def rules(self, record: QueryRecord) -> Mapping[str, FormatRule]:
+        """Return how the columns of a question to the models are shown; they are read once for each query."""
+        if record.fields is None:
+            return {}
+        rules = self._rules.get(record.query_uuid)
+        if rules is None:
+            fields = record.column_fields or {}
+            rules = {name: rule_of(item) for name, item in fields.items() if isinstance(item, dict)}
+            if record.pivot is not None and record.pivot_details is None:
+                return rules  # its columns are not known yet
+            self._rules[record.query_uuid] = rules
+            while len(self._rules) > _REMEMBERED_QUERIES:
+                self._rules.popitem(last=False)
+        return rules
 
     async def queue_position(self, query_uuid: str) -> int | None:
         """Return the place of a pending query in the queue, from 1."""

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from actors.services import database_url, open_result_store, open_status_store, warm_up_store
 from queryfleet.errors import NotFoundError
+from queryfleet.export.parts import LocalParts
 from queryfleet.status.changes import QUERY_CHANNEL, ChangeListener
+from queryfleet.status.export_jobs import ExportJobs
 from serve_app.accounts import Accounts
+from serve_app.exports import Exports
+from serve_app.models import Models
 from serve_app.pages import Pages
 from serve_app.queries import Queries
+from serve_app.streams import ResultStreams
 
 if TYPE_CHECKING:
+    from queryfleet.export.parts import PartMaker
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.store import StatusStore
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Services", "close_services", "open_services"]
 
 _CONNECTIONS_MAX = 8
+_JOB_CONNECTIONS_MAX = 2
 _REMEMBER_SECONDS = 5.0
 
 
@@ -57,15 +64,27 @@ class Services:
     store: ObjectStore
     accounts: Accounts
     projects: Projects
+    models: Models
     queries: Queries
     pages: Pages
+    streams: ResultStreams
+    exports: Exports
+    jobs: ExportJobs
 
 
-async def open_services(settings: Settings, meter: Meter) -> Services:
-    """Open the parts on the running loop. The database may still be away: the first requests then answer 503."""
+async def open_services(settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
+    """Open everything on the running loop. The database may still be away: the first requests then answer 503.
+
+    Args:
+        settings: Of the service.
+        meter: Takes measurements.
+        parts: Makes the parts of streams; None: threads of this process do.
+    """
     statuses = await open_status_store(settings, connections_max=_CONNECTIONS_MAX)
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
     listener.start()
+    jobs = ExportJobs(database_url(settings), connections_max=_JOB_CONNECTIONS_MAX)
+    await jobs.open()
     store = open_result_store(settings)
     await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
@@ -76,8 +95,12 @@ async def open_services(settings: Settings, meter: Meter) -> Services:
         store=store,
         accounts=Accounts(statuses),
         projects=Projects(statuses),
+        models=Models(statuses),
         queries=queries,
         pages=Pages(queries, store, meter),
+        streams=ResultStreams(queries, store, parts or LocalParts(store)),
+        exports=Exports(jobs, statuses, store, listener=listener),
+        jobs=jobs,
     )
 
 
@@ -109,5 +132,6 @@ async def _warm_up_reads(statuses: StatusStore) -> None:
 async def close_services(services: Services) -> None:
     """Close everything that `open_services` opened."""
     await services.listener.close()
+    await services.jobs.close()
     await services.store.close()
     await services.statuses.close()

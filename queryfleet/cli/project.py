@@ -1,4 +1,4 @@
-"""`queryfleet project check`: read the models of a project's folder and say everything that is wrong with them."""
+"""`queryfleet project check` and `push`: say what is wrong with the models of a folder, or have a service take them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from queryfleet.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queryfleet.cli.connection import Connection
+    from queryfleet.errors import JsonValue
     from queryfleet.semantic.catalog import Catalog
 
-__all__ = ["CheckReport", "check_project"]
+__all__ = ["CheckReport", "check_project", "push_project"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,60 @@ def check_project(folder: Path, *, as_json: bool) -> CheckReport:
         text=_json_text(catalog) if as_json else _plain_text(catalog),
         exit_code=ExitCode.FAILED if catalog.errors else ExitCode.OK,
     )
+
+
+def push_project(connection: Connection, folder: Path, *, as_json: bool) -> CheckReport:
+    """Have a service replace the models of a project by those of a folder, or leave them when anything is wrong.
+
+    Args:
+        connection: Where; its token must be of an admin.
+        folder: Holds `project.yml` and `models`.
+        as_json: One JSON object (`version`, `explores`, `problems`) instead of lines for people; `version` is null
+            when nothing was changed.
+
+    Raises:
+        ConfigurationError: There is no project in the folder, or the package that reads YAML is not installed.
+        ServiceError: Refused for another reason than what the files say.
+    """
+    from queryfleet.errors import CompileError
+
+    try:
+        from queryfleet.semantic.project_files import collect_files
+    except ModuleNotFoundError as error:
+        if error.name != "yaml":
+            raise
+        raise ConfigurationError(
+            "pushing a project needs PyYAML, which is not installed: pip install 'queryfleet[server]'"
+        ) from error
+    files = collect_files(folder.absolute())
+    try:
+        with connection.client() as client:
+            answer = client.push_models(connection.project_uuid, files)
+    except CompileError as error:
+        problems = error.details.get("problems")
+        if not isinstance(problems, list):
+            raise
+        return _pushed({"version": None, "explores": [], "problems": problems}, ExitCode.FAILED, as_json=as_json)
+    return _pushed(answer if isinstance(answer, dict) else {}, ExitCode.OK, as_json=as_json)
+
+
+def _pushed(answer: dict[str, JsonValue], exit_code: ExitCode, *, as_json: bool) -> CheckReport:
+    if as_json:
+        return CheckReport(text=json.dumps(answer, ensure_ascii=False, indent=2) + "\n", exit_code=exit_code)
+    problems, explores = answer.get("problems"), answer.get("explores")
+    lines = [_problem_line(each) for each in problems if isinstance(each, dict)] if isinstance(problems, list) else []
+    if exit_code is ExitCode.OK:
+        count = len(explores) if isinstance(explores, list) else 0
+        lines.append(f"version {answer.get('version')}: {_counted(count, 'explore')}")
+    else:
+        lines.append("Nothing was changed.")
+    return CheckReport(text="".join(f"{printable(line)}\n" for line in lines), exit_code=exit_code)
+
+
+def _problem_line(problem: dict[str, JsonValue]) -> str:
+    line = problem.get("line")
+    place = f"{problem.get('file')}" + (f", line {line}" if line is not None else "")
+    return f"{place}: {problem.get('severity')}: {problem.get('message')}"
 
 
 def _json_text(catalog: Catalog) -> str:

@@ -1,4 +1,4 @@
-"""`queryfleet sql`: start a query, show how it goes, write its rows; who stops reading stops the query."""
+"""`queryfleet sql` and `query`: start a query, show how it goes, write its rows; who stops reading stops the query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, TextIO
 
     from queryfleet.cli.connection import Connection
-    from queryfleet.client import Client, QuerySnapshot, ResultPage
+    from queryfleet.client import Client, QuerySnapshot, Question, ResultPage
 
 __all__ = ["SqlCommand", "run_sql"]
 
@@ -33,13 +33,14 @@ _CONTEXT: Final = "cli"
 class SqlCommand:
     """What was asked on the command line."""
 
-    sql: str
+    sql: str  # one statement; empty with a `question`
     format: OutputFormat
     limit: int | None  # most rows of the result; None for all
     row_count: int  # rows of a table
     page_size: int | None  # rows fetched at once; None for the service's largest, up to 5000
     is_quiet: bool
     is_streaming: bool  # write rows while the query still runs
+    question: Question | None = None  # to the models, in the place of a statement
 
 
 def run_sql(
@@ -149,6 +150,14 @@ class _Run:
             self._progress.note(self.cancel(), always=True)
 
     def _submit(self, client: Client, *, wait_seconds: float) -> QuerySnapshot:
+        if self._command.question is not None:
+            return client.query(
+                self._connection.project_uuid,
+                self._command.question,
+                idempotency_key=self._key,
+                wait_seconds=wait_seconds,
+                context=_CONTEXT,
+            )
         return client.submit_sql(
             self._connection.project_uuid,
             self._command.sql,

@@ -13,16 +13,27 @@ Example:
 from queryfleet.client.answers import Health, Progress, QueryFailure, QuerySnapshot, ResultPage, Timings
 from queryfleet.client.blocking import Client
 from queryfleet.client.concurrent import AsyncClient
+from queryfleet.client.concurrent_result import AsyncResult
+from queryfleet.client.model_calls import ExploreSummary, NewToken
+from queryfleet.client.question import Filter, Question, Sort
+from queryfleet.client.result import Result
 from queryfleet.client.retry import RetryPolicy
 
 __all__ = [
     "AsyncClient",
+    "AsyncResult",
     "Client",
+    "ExploreSummary",
+    "Filter",
     "Health",
+    "NewToken",
     "Progress",
     "QueryFailure",
     "QuerySnapshot",
+    "Question",
+    "Result",
     "ResultPage",
     "RetryPolicy",
+    "Sort",
     "Timings",
 ]

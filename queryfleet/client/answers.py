@@ -6,7 +6,7 @@ can say more; a member of the wrong shape is a clear error, never a guess.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from queryfleet.client.envelope import error_class
@@ -15,7 +15,7 @@ from queryfleet.model import Column, ColumnType
 from queryfleet.status.transitions import TERMINAL, QueryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Health", "Progress", "QueryFailure", "QuerySnapshot", "ResultPage", "Timings"]
 
@@ -114,6 +114,8 @@ class QuerySnapshot:
     failure: QueryFailure | None  # exactly when status is `error`
     cancelled_at: str | None  # ISO 8601, UTC
     page: ResultPage | None  # when ready, or when the page asked for is already stored
+    # Of a question to the models: description of each column by its reference; only known from the submit answer.
+    fields: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def is_ended(self) -> bool:
@@ -180,6 +182,7 @@ def parse_snapshot(results: JsonValue, *, query_uuid: str | None = None, page_si
         failure=_failure(data) if status is QueryStatus.ERROR else None,
         cancelled_at=_optional(data, "cancelledAt", str),
         page=_page(data, page_size),
+        fields=_object(data.get("fields") or {}, "fields"),
     )
 
 

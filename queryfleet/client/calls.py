@@ -12,7 +12,19 @@ from queryfleet.errors import ConfigurationError, JsonValue, ParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Call", "cancel_call", "checked_url", "health_call", "is_loopback", "poll_call", "submit_sql_call"]
+__all__ = [
+    "Call",
+    "cancel_call",
+    "checked_url",
+    "chunk_call",
+    "health_call",
+    "is_loopback",
+    "manifest_call",
+    "poll_call",
+    "queries_path",
+    "submit_sql_call",
+    "wait_params",
+]
 
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -51,8 +63,8 @@ def submit_sql_call(
         body["limit"] = limit
     return Call(
         method="POST",
-        path=f"{_queries_path(project_uuid)}/sql",
-        params=_wait_params(wait_seconds),
+        path=f"{queries_path(project_uuid)}/sql",
+        params=wait_params(wait_seconds),
         body=body,
         headers={"Idempotency-Key": idempotency_key or uuid4().hex},
         wait_seconds=wait_seconds,
@@ -67,18 +79,40 @@ def poll_call(
     Raises:
         ParameterError: `wait_seconds` is not between 0 and 60.
     """
-    params = _wait_params(wait_seconds)
+    params = wait_params(wait_seconds)
     if page is not None:
         params["page"] = str(page)
     if page_size is not None:
         params["pageSize"] = str(page_size)
-    path = f"{_queries_path(project_uuid)}/{quote(query_uuid, safe='')}"
+    path = f"{queries_path(project_uuid)}/{quote(query_uuid, safe='')}"
     return Call(method="GET", path=path, params=params, wait_seconds=wait_seconds)
 
 
 def cancel_call(project_uuid: str, query_uuid: str) -> Call:
     """Return the call that cancels a query; harmless when it has ended."""
-    return Call(method="POST", path=f"{_queries_path(project_uuid)}/{quote(query_uuid, safe='')}/cancel")
+    return Call(method="POST", path=f"{queries_path(project_uuid)}/{quote(query_uuid, safe='')}/cancel")
+
+
+def manifest_call(project_uuid: str, query_uuid: str, *, first_chunk: int, wait_seconds: float) -> Call:
+    """Return the call that lists stored chunks from one on, waiting for it while the query runs.
+
+    Raises:
+        ParameterError: `wait_seconds` is not between 0 and 60.
+    """
+    params = wait_params(wait_seconds) | {"firstChunk": str(first_chunk)}
+    path = f"{queries_path(project_uuid)}/{quote(query_uuid, safe='')}/manifest"
+    return Call(method="GET", path=path, params=params, wait_seconds=wait_seconds)
+
+
+def chunk_call(project_uuid: str, query_uuid: str, index: int, *, attempt: int, typed: bool = False) -> Call:
+    """Return the call that reads one stored chunk: its lines, or as an Arrow stream when `typed`."""
+    accept = "application/vnd.apache.arrow.stream" if typed else "application/x-ndjson"
+    return Call(
+        method="GET",
+        path=f"{queries_path(project_uuid)}/{quote(query_uuid, safe='')}/chunks/{index}",
+        params={"attempt": str(attempt)},
+        headers={"Accept": accept},
+    )
 
 
 def health_call() -> Call:
@@ -111,11 +145,17 @@ def is_loopback(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _queries_path(project_uuid: str) -> str:
+def queries_path(project_uuid: str) -> str:
+    """Return the path of the routes of a project's queries."""
     return f"/api/v2/projects/{quote(project_uuid, safe='')}/query"
 
 
-def _wait_params(wait_seconds: float) -> dict[str, str]:
+def wait_params(wait_seconds: float) -> dict[str, str]:
+    """Return the parameters that have an answer held.
+
+    Raises:
+        ParameterError: `wait_seconds` is not between 0 and 60.
+    """
     if not 0 <= wait_seconds <= _LONGEST_WAIT_SECONDS:
         text = f"wait_seconds is {wait_seconds}; it must be between 0 and {_LONGEST_WAIT_SECONDS:.0f}."
         raise ParameterError(text)

@@ -10,16 +10,27 @@ import httpx2
 
 from queryfleet.client.answers import parse_health, parse_snapshot
 from queryfleet.client.calls import cancel_call, health_call, poll_call, submit_sql_call
+from queryfleet.client.concurrent_result import AsyncResult, AsyncWire
+from queryfleet.client.model_calls import (
+    explore_call,
+    explores_call,
+    parse_explores,
+    push_call,
+    submit_question_call,
+    token_call,
+)
 from queryfleet.client.paging import PageReader, idle_seconds
 from queryfleet.client.session import Retries, Session
 from queryfleet.errors import PaginationError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from types import TracebackType
 
     from queryfleet.client.answers import Health, QuerySnapshot, ResultPage
     from queryfleet.client.calls import Call
+    from queryfleet.client.model_calls import ExploreSummary, NewToken
+    from queryfleet.client.question import Question
     from queryfleet.client.retry import RetryPolicy
     from queryfleet.errors import JsonValue
 
@@ -109,6 +120,86 @@ class AsyncClient:
             context=context,
         )
         return parse_snapshot(await self._send(call))
+
+    async def query(
+        self,
+        project_uuid: str,
+        question: Question,
+        *,
+        idempotency_key: str | None = None,
+        wait_seconds: float = 0,
+        context: str = "api",
+    ) -> QuerySnapshot:
+        """Ask the models of a project.
+
+        Args:
+            project_uuid: Whose models.
+            question: Explore, fields, filters, order and limit.
+            idempotency_key: The same key with the same question finds the query it started before; made up when
+                None.
+            wait_seconds: How long the service may hold the answer until the query has ended, 0 to 60.
+            context: Where the question comes from; appears in the warehouse's query history.
+
+        Returns:
+            The accepted query, with its `fields`; already with its first page when it ended within `wait_seconds`.
+
+        Raises:
+            NotFoundError: There is no such explore.
+            FieldReferenceError: The explore has no such field; the message has the nearest name.
+            ForbiddenError: The explore or a field is not open to this user.
+            ServiceUnreachableError: No answer, also after repeating.
+            ServiceError: Refused by the service; the class says why.
+        """
+        call = submit_question_call(
+            project_uuid, question, idempotency_key=idempotency_key, wait_seconds=wait_seconds, context=context
+        )
+        return parse_snapshot(await self._send(call))
+
+    async def explores(self, project_uuid: str) -> tuple[ExploreSummary, ...]:
+        """Return the explores of a project that this user may ask, by name.
+
+        Raises:
+            NotFoundError: There is no such project for this user.
+            ServiceUnreachableError: No answer, also after repeating.
+        """
+        return parse_explores(await self._send(explores_call(project_uuid)))
+
+    async def explore(self, project_uuid: str, name: str) -> JsonValue:
+        """Return one explore as the service describes it: `tables`, each with `dimensions` and `metrics`.
+
+        Raises:
+            NotFoundError: There is no such explore.
+            ForbiddenError: It is not open to this user.
+            ServiceUnreachableError: No answer, also after repeating.
+        """
+        return await self._send(explore_call(project_uuid, name))
+
+    async def push_models(self, project_uuid: str, files: Mapping[str, str]) -> JsonValue:
+        """Replace the models of a project, or leave all of them when something is wrong. Needs the role admin.
+
+        Args:
+            project_uuid: The project.
+            files: Text by path, as `queryfleet.semantic.project_files.collect_files` gives it.
+
+        Returns:
+            `version`, `explores`, and `problems` that are no errors.
+
+        Raises:
+            CompileError: Something is wrong; `details["problems"]` lists it.
+            ServiceError: Refused by the service; the class says why.
+        """
+        return await self._send(push_call(project_uuid, files))
+
+    async def create_token(self, project_uuid: str, token: NewToken) -> JsonValue:
+        """Make a token of a new user of a project. Needs the role admin.
+
+        Returns:
+            `token`, which is shown this once, `tokenUuid`, `userUuid` and `expiresAt`.
+
+        Raises:
+            ServiceError: Refused by the service; the class says why.
+        """
+        return await self._send(token_call(project_uuid, token))
 
     async def poll(
         self,
@@ -237,14 +328,34 @@ class AsyncClient:
                 held = time.monotonic() - started
                 await asyncio.sleep(idle_seconds(empty_polls=empty_polls, held_seconds=held, wait_seconds=wait_seconds))
 
+    def result(self, project_uuid: str, query_uuid: str, *, at_once: int = 4) -> AsyncResult:
+        """Return what reads the whole result of a query as Arrow; asks the service nothing yet.
+
+        Args:
+            project_uuid: Its project.
+            query_uuid: From the submit answer; the query may still run.
+            at_once: Chunks read at the same time, 1 to 32.
+        """
+        return AsyncResult(AsyncWire(send=self._send, fetch=self._fetch), project_uuid, query_uuid, at_once=at_once)
+
     async def _send(self, call: Call) -> JsonValue:
+        return self._session.results(await self._answer(call))
+
+    async def _fetch(self, call: Call) -> bytes:
+        return (await self._answer(call)).content
+
+    async def _answer(self, call: Call) -> httpx2.Response:
+        """Return an answer that is no error."""
         retries = Retries(self._session.retry, is_first_contact=not self._is_known)
         while True:
             response: httpx2.Response | None = None
             try:
                 response = await self._http.send(self._session.request(call, self._http))
                 self._is_known = True
-                return self._session.results(response)
+                if response.status_code == 200:  # noqa: PLR2004 - the HTTP status
+                    return response
+                self._session.results(response)
+                raise ServiceError(f"The service answered {response.status_code} without a reason.")  # noqa: TRY301
             except httpx2.RequestError as error:
                 failure: ServiceError = self._session.unreachable(error)
                 failure.__cause__ = error

@@ -51,9 +51,9 @@ def attempt_of_key(key: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
-def chunk_key(query_uuid: str, attempt: int, index: int) -> str:
-    """Return the object key of one chunk."""
-    return f"{result_prefix(query_uuid, attempt)}{index:08d}.jsonl"
+def chunk_key(query_uuid: str, attempt: int, index: int, *, part: int | None = None) -> str:
+    """Return the object key of one chunk; of a result that is written in parts, `index` counts within its part."""
+    return f"{result_prefix(query_uuid, attempt)}{'' if part is None else f'{part:05d}-'}{index:08d}.jsonl"
 
 
 def manifest_key(query_uuid: str, attempt: int) -> str:
@@ -96,6 +96,8 @@ class ChunkBuilder:
         attempt: Part of the keys.
         limits: When a chunk is full.
         clock: Monotonic seconds.
+        first_row: Number of the first row given, in the whole result.
+        part: Which part of the result this is, when parts are written side by side; chunks count within it.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class ChunkBuilder:
         limits: ChunkLimits,
         *,
         clock: Callable[[], float] = time.monotonic,
+        first_row: int = 0,
+        part: int | None = None,
     ) -> None:
         self._query_uuid = query_uuid
         self._attempt = attempt
@@ -117,12 +121,18 @@ class ChunkBuilder:
         self._rows = 0
         self._since = 0.0
         self._next_index = 0
-        self._next_row = 0
+        self._next_row = first_row
+        self._part = part
 
     @property
     def row_count(self) -> int:
-        """Rows given so far, sealed or not."""
+        """Rows of the result up to the last one given, sealed or not."""
         return self._next_row + self._rows
+
+    def continue_at(self, *, index: int, row: int) -> None:
+        """Give the next chunk this number and first row, since others come before it; before the first `append`."""
+        with self._lock:
+            self._next_index, self._next_row = index, row
 
     def append(self, batch: EncodedBatch) -> SealedChunk | None:
         """Add one batch; returns the chunk that it filled, if it did."""
@@ -156,7 +166,7 @@ class ChunkBuilder:
         view = memoryview(data)
         ref = ChunkRef(
             index=self._next_index,
-            key=chunk_key(self._query_uuid, self._attempt, self._next_index),
+            key=chunk_key(self._query_uuid, self._attempt, self._next_index, part=self._part),
             first_row=self._next_row,
             row_count=self._rows,
             byte_count=len(data),

@@ -13,8 +13,8 @@ import json.scanner
 from typing import TYPE_CHECKING
 
 from queryfleet.columns import LogicalType, logical_type
+from queryfleet.encoding.json_text import line_gaps, quoted
 from queryfleet.errors import ResultCorruptError
-from queryfleet.results.json_text import line_gaps
 from queryfleet.results.nested import JsonNumber, is_nested_type, nested_array
 from queryfleet.results.typed import typed_array
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["decode_lines"]
+__all__ = ["decode_lines", "line_texts"]
 
 
-def decode_lines(lines: bytes | memoryview, schema: pa.Schema) -> pa.RecordBatch:
+def decode_lines(lines: bytes | memoryview, schema: pa.Schema, *, sparse: bool = False) -> pa.RecordBatch:
     """Give back the rows that were encoded.
 
     Values and types are those that were encoded, with these exceptions: decimals given as text lose zeros at
@@ -39,6 +39,7 @@ def decode_lines(lines: bytes | memoryview, schema: pa.Schema) -> pa.RecordBatch
     Args:
         lines: Whole lines, of the rows of a page or of a chunk.
         schema: The schema they were encoded with.
+        sparse: Lines may leave members out; these are null.
 
     Raises:
         ResultCorruptError: The lines are not such lines, or do not fit the schema.
@@ -52,12 +53,39 @@ def decode_lines(lines: bytes | memoryview, schema: pa.Schema) -> pa.RecordBatch
         if len(lines) == 0 or len(schema) == 0:
             return _batch_without_values(lines, schema)
         if any(_needs_scan(field) for field in schema):
-            arrays = _scanned_arrays(lines, schema)
+            arrays = _scanned_arrays(lines, schema, sparse=sparse)
         else:
             texts = _text_columns(lines, schema.names)
             arrays = [typed_array(text, field) for text, field in zip(texts, schema, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
     except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, KeyError, StopIteration) as error:
+        message = f"Stored lines do not fit their schema: {type(error).__name__}."
+        raise ResultCorruptError(message, cause=str(error)[:300]) from error
+
+
+def line_texts(lines: bytes | memoryview, schema: pa.Schema) -> list[pl.Series] | None:
+    """Return the stored texts of every column: numbers and booleans as they are written, strings without quotes.
+
+    Args:
+        lines: Whole lines.
+        schema: The schema they were encoded with.
+
+    Returns:
+        One series of strings for each column, null where the value is. None when there are no lines, or documents or
+        nested values, whose texts do not come through unchanged; `decode_lines` reads those.
+
+    Raises:
+        ResultCorruptError: The lines are not such lines.
+
+    Cost: a third of `decode_lines`; memory likewise.
+    """
+    import polars as pl
+
+    if len(lines) == 0 or len(schema) == 0 or any(_needs_scan(field) for field in schema):
+        return None
+    try:
+        return _text_columns(lines, schema.names)
+    except pl.exceptions.PolarsError as error:
         message = f"Stored lines do not fit their schema: {type(error).__name__}."
         raise ResultCorruptError(message, cause=str(error)[:300]) from error
 
@@ -92,18 +120,20 @@ def _text_columns(lines: bytes | memoryview, names: Sequence[str]) -> list[pl.Se
     return frame.get_columns()
 
 
-def _scanned_arrays(lines: bytes | memoryview, schema: pa.Schema) -> list[pa.Array]:
+def _scanned_arrays(lines: bytes | memoryview, schema: pa.Schema, *, sparse: bool) -> list[pa.Array]:
     import polars as pl
 
     rows = str(lines, "utf-8").split("\n")[:-1]
-    gaps = [gap.decode() for gap in line_gaps(schema.names, end=b"")]
+    # Of a sparse line any member may be the first: what stands before it is then looked at by itself.
+    keys = [quoted(name).decode() + ":" for name in schema.names]
+    gaps = keys if sparse else [gap.decode() for gap in line_gaps(schema.names, end=b"")]
     nested = [is_nested_type(field.type) for field in schema]
     raw = [_needs_scan(field) and not is_nested for field, is_nested in zip(schema, nested, strict=True)]
     columns: list[list[object]] = [[] for _ in schema]
     decoder = json.JSONDecoder(parse_float=JsonNumber, parse_int=JsonNumber)
     scan = json.scanner.make_scanner(decoder)  # type: ignore[arg-type]  # typeshed names the wrong class
     for row in rows:
-        _scan_line(row, gaps, raw, scan, columns)
+        (_scan_sparse_line if sparse else _scan_line)(row, gaps, raw, scan, columns)
     arrays = []
     for values, field, is_nested in zip(columns, schema, nested, strict=True):
         if is_nested:
@@ -125,13 +155,39 @@ def _scan_line(
     for gap, is_raw, column in zip(gaps, raw, columns, strict=False):
         if not line.startswith(gap, at):
             raise ValueError(line[at : at + len(gap)])
-        begin = at + len(gap)
-        value, at = scan(line, begin)
-        if value is None or isinstance(value, (list, dict)):
-            column.append(line[begin:at] if is_raw and value is not None else value)
-        elif is_raw or isinstance(value, bool):
-            column.append(line[begin:at])
-        else:
-            column.append(value)
+        at = _scan_value(line, at + len(gap), is_raw, scan, column)
     if line[at:] != gaps[-1]:
         raise ValueError(line[at:])
+
+
+def _scan_sparse_line(
+    line: str,
+    keys: Sequence[str],
+    raw: Sequence[bool],
+    scan: Callable[[str, int], tuple[object, int]],
+    columns: Sequence[list[object]],
+) -> None:
+    """Append the values of one line, and None to the columns whose key it does not have."""
+    at = 1
+    for key, is_raw, column in zip(keys, raw, columns, strict=True):
+        begin = at if at == 1 else at + 1  # behind the comma
+        if line.startswith(key, begin):
+            at = _scan_value(line, begin + len(key), is_raw, scan, column)
+        else:
+            column.append(None)
+    if line[:1] + line[at:] != "{}":
+        raise ValueError(line[at:])
+
+
+def _scan_value(
+    line: str, begin: int, is_raw: bool, scan: Callable[[str, int], tuple[object, int]], column: list[object]
+) -> int:
+    """Append the value that begins there to its column; returns where it ends."""
+    value, at = scan(line, begin)
+    if value is None or isinstance(value, (list, dict)):
+        column.append(line[begin:at] if is_raw and value is not None else value)
+    elif is_raw or isinstance(value, bool):
+        column.append(line[begin:at])
+    else:
+        column.append(value)
+    return at

@@ -36,14 +36,14 @@ other batches gives the same bytes. `queryfleet.results.decoder` is the inverse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.json_text import column_texts, json_texts, line_gaps
+from queryfleet.encoding.lines import EncodedBatch
+from queryfleet.encoding.texts import assemble
 from queryfleet.errors import InternalError
-from queryfleet.results.json_text import column_texts, json_texts, line_gaps
-from queryfleet.results.texts import assemble
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,14 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["EncodedBatch", "Encoder", "json_texts"]
 
 _BLOCK_ROWS = 8192  # rows encoded at once: fewer cost more per call, more fall out of the processor's cache
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedBatch:
-    """The lines of one batch."""
-
-    data: memoryview  # all lines, each ended by a line feed; not changed by anybody later
-    offsets: npt.NDArray[np.int64]  # where each line begins in `data`, from 0; the last entry is the length of `data`
 
 
 class Encoder:

@@ -31,6 +31,10 @@ class ResultLimit:
         self._bytes = 0
         self.reached: str | None = None  # the limit that cut the result, as a sentence for its reader
 
+    def continue_after(self, *, rows: int, bytes: int) -> None:  # noqa: A002 - the limit's own words
+        """Count what has passed before; before the first batch."""
+        self._rows, self._bytes = rows, bytes
+
     def row_limit(self, wanted: int | None) -> int | None:
         """Return how many rows to ask the warehouse for: one more than allowed, to see whether there are more."""
         if self._rows_max is None:

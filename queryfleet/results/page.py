@@ -7,21 +7,26 @@ the GIL, so a web replica can do it in a thread.
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from queryfleet.columns import LogicalType, logical_type
+from queryfleet.encoding.arrays import null_mask, taken
+from queryfleet.encoding.json_text import column_texts, quoted
+from queryfleet.encoding.texts import assemble, from_strings, listed, picked, text_array
 from queryfleet.formatting import format_column, is_formattable, raw_column
 from queryfleet.results.decoder import decode_lines
-from queryfleet.results.json_text import column_texts, quoted
-from queryfleet.results.texts import assemble, text_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
+    from queryfleet.encoding.texts import Mask, Texts
     from queryfleet.formatting import FormatRule
-    from queryfleet.results.texts import Texts
 
 __all__ = ["render_rows", "schema_from_bytes", "schema_to_bytes"]
 
@@ -44,6 +49,7 @@ def render_rows(
     rules: Mapping[str, FormatRule] | None = None,
     *,
     timezone: str | None = None,
+    sparse: bool = False,
 ) -> bytes:
     """Return the JSON array of the rows in `lines`, in order.
 
@@ -52,6 +58,7 @@ def render_rows(
         schema: Of the result.
         rules: How columns that are fields are displayed, by name; others get the default of their type.
         timezone: In which times of such fields are shown; None: UTC.
+        sparse: Lines may leave members out, as those of a pivot do; their rows leave them out too.
 
     Returns:
         A JSON array of `{column: {"value": {"raw", "formatted"}}}`, without spaces. Cost: linear in
@@ -59,12 +66,14 @@ def render_rows(
     """
     if not lines:
         return b"[]"
-    batch = decode_lines(lines, schema)
+    batch = decode_lines(lines, schema, sparse=sparse)
     if not schema.names:
         return b"[" + b",".join([b"{}"] * batch.num_rows) + b"]"
     columns: list[Texts] = []
     for array, field in zip(batch.columns, schema, strict=True):
         columns += _texts(array, field, (rules or {}).get(field.name), timezone)
+    if sparse:
+        return _sparse_rows(columns, schema.names, _present(lines, batch))
     data, offsets = assemble(columns, _row_gaps(schema.names))
     # One copy of the whole page: each row ends in a comma, which the last one has to give up.
     return b"".join((b"[", data[: int(offsets[-1]) - 1].data, b"]"))
@@ -78,6 +87,44 @@ def _row_gaps(names: Sequence[str]) -> list[bytes]:
         gaps += [b',"formatted":', b"}},"]
     gaps[-1] = b"}}},"
     return gaps
+
+
+def _present(lines: bytes, batch: pa.RecordBatch) -> Mask:
+    """Return by row and column which members the lines have."""
+    present = np.ones((batch.num_rows, batch.num_columns), dtype=np.bool_)
+    for number, array in enumerate(batch.columns):
+        if (nulls := null_mask(array)) is not None:
+            present[:, number] = ~nulls
+    if b"null" in lines:  # a member that is there and null has come back as one that is not there
+        places = {name: number for number, name in enumerate(batch.schema.names)}
+        for row, line in enumerate(lines.splitlines()):
+            if b"null" in line:
+                present[row, [places[name] for name in json.loads(line) if name in places]] = True
+    return present
+
+
+def _sparse_rows(columns: Sequence[Texts], names: Sequence[str], present: Mask) -> bytes:
+    """Join the cells that are present, row by row.
+
+    Args:
+        columns: Raw and display texts of every column in turn.
+        names: Of the columns.
+        present: By row and column.
+    """
+    import pyarrow as pa
+
+    rows = len(present)
+    row, column = np.nonzero(present)
+    of_cell = column * rows + row
+    keys = picked(listed([b"," + quoted(name) + b':{"value":{"raw":' for name in names]), column)
+    texts = [
+        from_strings(taken(pa.concat_arrays([text_array(texts) for texts in kind]), of_cell))
+        for kind in (columns[::2], columns[1::2])
+    ]
+    data, offsets = assemble([keys, *texts], [b"", b"", b',"formatted":', b"}}"])
+    cells = data[: int(offsets[-1])].tobytes()
+    edges = offsets[np.searchsorted(row, np.arange(rows + 1))].tolist()
+    return b"[" + b",".join(b"{" + cells[begin + 1 : end] + b"}" for begin, end in pairwise(edges)) + b"]"
 
 
 def _texts(array: pa.Array, field: pa.Field, rule: FormatRule | None, timezone: str | None) -> tuple[Texts, Texts]:

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import ObjectNotFoundError, ResultCorruptError, ResultsExpiredError
-from queryfleet.results.chunking import result_prefix
+from queryfleet.results.chunking import RESULTS_PREFIX, result_prefix
 from queryfleet.results.manifest import page_slices
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from queryfleet.results.manifest import ChunkSlice
     from queryfleet.results.store import ObjectStore
 
-__all__ = ["delete_attempt", "read_lines"]
+__all__ = ["delete_attempt", "delete_result", "read_lines"]
 
 _DELETE_BATCH = 1000
 
@@ -76,7 +76,16 @@ def _cut(data: bytes, piece: ChunkSlice) -> bytes:
 
 async def delete_attempt(store: ObjectStore, query_uuid: str, attempt: int) -> int:
     """Delete every object that one attempt wrote and return how many there were. Idempotent."""
-    keys = [info.key async for info in store.list(result_prefix(query_uuid, attempt))]
+    return await _delete(store, result_prefix(query_uuid, attempt))
+
+
+async def delete_result(store: ObjectStore, query_uuid: str) -> int:
+    """Delete every object of a query, whichever attempt wrote it, and return how many there were. Idempotent."""
+    return await _delete(store, f"{RESULTS_PREFIX}{query_uuid}/")
+
+
+async def _delete(store: ObjectStore, prefix: str) -> int:
+    keys = [info.key async for info in store.list(prefix)]
     for begin in range(0, len(keys), _DELETE_BATCH):
         await store.delete(keys[begin : begin + _DELETE_BATCH])
     return len(keys)

@@ -76,6 +76,31 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> int:
+        """Write one object from pieces and return its length; as whole, visible and durable as by `put`.
+
+        When `pieces` raises or the call is cancelled, the key holds what it held before. Memory does not grow with
+        the object, but for stores in memory.
+        """
+        ...
+
+    async def signed_url(self, key: str, *, seconds: int, file_name: str | None = None) -> str | None:
+        """Return a link by which anybody can read an object with plain GETs, ranges too, for so many seconds.
+
+        Args:
+            key: Of the object; whether there is one is not looked at.
+            seconds: 1 to 604,800, which is a week.
+            file_name: What a browser calls the file it saves; None: shown, not saved.
+
+        Returns:
+            None when the store, or its options, give no links.
+        """
+        ...
+
+    async def abandon_uploads(self, before: datetime) -> int:
+        """Drop what is left of streams whose process died, if begun before that time; returns how many."""
+        ...
+
     async def get(self, key: str) -> bytes:
         """Return a whole object.
 
@@ -123,6 +148,7 @@ class StoreOptions:
     region: str | None = None  # None: what the AWS chain says, or `us-east-1` when an endpoint is given
     request_timeout_seconds: float = 30.0  # one operation in total, its repeats included; 0.1 to 3600
     max_connections: int = 32  # to the service at one time, 1 to 1000; further operations wait for one
+    links_url: str | None = None  # where clients reach the service; None: as `endpoint_url`; `none`: they do not
 
     def __post_init__(self) -> None:
         if (self.access_key_id is None) != (self.secret_access_key is None):
@@ -135,7 +161,9 @@ class StoreOptions:
         if not 1 <= self.max_connections <= 1000:  # noqa: PLR2004
             raise ConfigurationError("max_connections of the store must be between 1 and 1000")
         if self.endpoint_url is not None:
-            _check_endpoint(self.endpoint_url)
+            _check_endpoint(self.endpoint_url, "endpoint_url")
+        if self.links_url not in (None, "none"):
+            _check_endpoint(self.links_url, "links_url")
 
 
 def open_store(url: str, options: StoreOptions | None = None) -> ObjectStore:
@@ -262,7 +290,7 @@ def _bucket_and_prefix(parts: SplitResult) -> tuple[str, str]:
         raise ConfigurationError(f"The prefix of s3://{bucket}/… cannot be used. {error.message}") from None
 
 
-def _check_endpoint(endpoint_url: str) -> None:
+def _check_endpoint(endpoint_url: str, name: str) -> None:
     try:
         parts = urlsplit(endpoint_url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -270,5 +298,5 @@ def _check_endpoint(endpoint_url: str) -> None:
         valid = False
     if not valid or parts.username is not None or parts.query or parts.fragment or parts.path.strip("/"):
         raise ConfigurationError(
-            "endpoint_url of the store must be http://host:port or https://host:port, without login and path"
+            f"{name} of the store must be http://host:port or https://host:port, without login and path"
         )

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -88,6 +89,30 @@ class LocalStore:
                 work.exception()  # marked as seen: the cancellation is what the caller gets
             raise
 
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> int:
+        """Append pieces to a temporary file, then give it its name; see `ObjectStore.put_stream`."""
+        path = self._path(key)
+        temporary = path.with_name(f"{_TEMPORARY}{uuid4().hex}")
+        byte_count = 0
+        file = await self._run(lambda: _create(temporary))
+        try:
+            async for piece in pieces:
+                byte_count += await self._run(partial(file.write, piece))
+            await self._run(lambda: _publish(file, temporary, path))
+        finally:
+            await asyncio.shield(self._run(lambda: _discard(file, temporary)))
+        return byte_count
+
+    async def signed_url(self, key: str, *, seconds: int, file_name: str | None = None) -> str | None:  # noqa: ARG002
+        """Return None: files are read through the service."""
+        self._path(key)
+        return None
+
+    async def abandon_uploads(self, before: datetime) -> int:
+        """Remove unfinished writes; see `ObjectStore.abandon_uploads`. Cost: walks the whole directory."""
+        self._check_open()
+        return await self._run(lambda: _remove_unfinished(self._root, before.timestamp()))
+
     async def get(self, key: str) -> bytes:
         """Return a whole file; see `ObjectStore.get`."""
         path = self._path(key)
@@ -154,6 +179,29 @@ def _write(path: Path, data: memoryview, abandoned: threading.Event) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _publish(file: BufferedWriter, temporary: Path, path: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_directory(path.parent)
+
+
+def _discard(file: BufferedWriter, temporary: Path) -> None:
+    file.close()
+    with contextlib.suppress(OSError):
+        temporary.unlink()
+
+
+def _remove_unfinished(root: Path, before: float) -> int:
+    count = 0
+    for path in root.rglob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _create(path: Path) -> BufferedWriter:

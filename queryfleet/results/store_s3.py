@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from dataclasses import replace
 from datetime import UTC
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,9 +23,11 @@ from urllib.parse import quote
 from queryfleet.errors import InternalError, ResultCorruptError
 from queryfleet.results.store import ObjectInfo, check_key, check_prefix, check_range
 from queryfleet.results.store_s3_errors import Failure, Place, client_errors, is_transient, storage_error
+from queryfleet.results.store_s3_upload import upload_pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import datetime
     from typing import Protocol
 
     import s3fs
@@ -78,6 +81,10 @@ class S3Store:
         self._files = _file_system(options)
         self._client_errors = client_errors()
         self._client: AioBaseClient | None = None  # made by the first request, closed with the store
+        self._gives_links = options.links_url != "none"
+        self._link_files = self._files
+        if self._gives_links and options.links_url not in (None, options.endpoint_url):
+            self._link_files = _file_system(replace(options, endpoint_url=options.links_url))
         self._closed = False
 
     @property
@@ -99,6 +106,40 @@ class S3Store:
             await self._call("put_object", Key=name, Body=body)
 
         await self._repeat("write", key, attempt)
+
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> int:
+        """Send one multipart upload, or one PutObject if that will do; see `ObjectStore.put_stream`."""
+        self._check_open()
+        return await upload_pieces(self, self._name(key), pieces)
+
+    async def send(self, method: str, name: str, **arguments: object) -> dict[str, Any]:
+        """Send one request about an object by its full name; repeated like all others, and raises as they do."""
+        action = "read" if method == "head_object" else "write"
+        key = name.removeprefix(self._prefix)
+        return await self._repeat(action, key, lambda: self._call(method, Key=name, **arguments))
+
+    async def signed_url(self, key: str, *, seconds: int, file_name: str | None = None) -> str | None:
+        """Sign a GetObject; see `ObjectStore.signed_url`. Cost: 0.3 ms, no request.
+
+        It works at most as long as the credentials do that signed it.
+        """
+        self._check_open()
+        if not self._gives_links:
+            return None
+        parameters = {"Bucket": self._bucket, "Key": self._name(key)}
+        if file_name is not None:
+            parameters["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
+        client = await self._link_files.set_session()
+        url: str = await client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+        return url
+
+    async def abandon_uploads(self, before: datetime) -> int:
+        """Abort multipart uploads; see `ObjectStore.abandon_uploads`. Looks at the first 1000 a service tells of."""
+        answer = await self._repeat("list", None, lambda: self._call("list_multipart_uploads", Prefix=self._prefix))
+        old = [upload for upload in answer.get("Uploads", []) if upload["Initiated"] < before]
+        for upload in old:
+            await self.send("abort_multipart_upload", upload["Key"], UploadId=upload["UploadId"])
+        return len(old)
 
     async def get(self, key: str) -> bytes:
         """Return a whole object; see `ObjectStore.get`."""
@@ -177,6 +218,8 @@ class S3Store:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+        if self._link_files is not self._files and self._link_files._s3 is not None:  # noqa: SLF001
+            await self._link_files._s3.close()  # noqa: SLF001
 
     async def _empty_range(self, key: str, end: int) -> bytes:
         """Return no bytes, having seen that the object exists and reaches as far as `end`."""
@@ -270,6 +313,7 @@ def _file_system(options: StoreOptions) -> s3fs.S3FileSystem:
 
 def _client_config(options: StoreOptions) -> dict[str, object]:
     config: dict[str, object] = {
+        "signature_version": "s3v4",  # links would else be signed the old way, which AWS refuses in new regions
         "connect_timeout": min(_CONNECT_SECONDS, options.request_timeout_seconds),
         "read_timeout": options.request_timeout_seconds,
         "max_pool_connections": options.max_connections,

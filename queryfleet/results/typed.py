@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from queryfleet.results.arrays import string_array
-from queryfleet.results.json_time import TICKS_PER_SECOND
+from queryfleet.encoding.arrays import string_array
+from queryfleet.encoding.json_time import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -74,6 +74,19 @@ class ResultWriter:
         self._committing = asyncio.Lock()
         self._failure: Exception | None = None
 
+    def continue_after(self, chunks: Sequence[ChunkRef]) -> None:
+        """Count chunks that are durable and committed already as the first of the result; before the first `put`."""
+        self._refs = {chunk.index: chunk for chunk in chunks}
+        self._committed = len(chunks)
+
+    async def add_stored(self, chunk: ChunkRef) -> None:
+        """Take a chunk whose object is durable already; it is committed after all before it."""
+        if self._failure is not None:
+            raise self._failure
+        self._refs[chunk.index] = chunk
+        self._durable.add(chunk.index)
+        await self._commit_durable()
+
     async def put(self, chunk: SealedChunk) -> None:
         """Take one chunk, waiting for room; raises what an earlier upload or commit failed with."""
         await self._room.acquire()
@@ -132,7 +145,7 @@ class ResultWriter:
         """
         if last is not None:
             self._refs[last.ref.index] = last.ref
-        await self._settle()
+        await self.settle()
         refs = [self._refs[index] for index in sorted(self._refs)]
         document = manifest_document(query_uuid=self._query_uuid, attempt=self._attempt, columns=columns, chunks=refs)
         key = manifest_key(self._query_uuid, self._attempt)
@@ -147,7 +160,8 @@ class ResultWriter:
             chunk_count=len(refs),
         )
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
+        """Wait until all that was put is durable and committed; raises what an upload or commit failed with."""
         await asyncio.gather(*list(self._uploads), return_exceptions=True)
         if self._failure is not None:
             raise self._failure

@@ -305,7 +305,8 @@ class HistoryEntry(_Wire):
     queryUuid: str  # noqa: N815
     userUuid: str = Field(description="Who asked.")  # noqa: N815
     context: str
-    sql: str = Field(description="At most 10,000 characters of it.")
+    sql: str = Field(description="At most 10,000 characters of it; empty for those who may not run SQL.")
+    exploreName: str | None = Field(default=None, description="Of a question to the models.")  # noqa: N815
     status: Literal["pending", "running", "ready", "error", "cancelled"]
     attempt: int
     cacheHit: bool  # noqa: N815

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from queryfleet.semantic.definition import Model
     from queryfleet.semantic.reading import Reading
 
-__all__ = ["MANIFEST", "ManifestModels", "read_manifest"]
+__all__ = ["CATALOG", "MANIFEST", "ManifestModels", "read_manifest"]
 
 MANIFEST: Final = "target/manifest.json"
-_CATALOG: Final = "target/catalog.json"
+CATALOG: Final = "target/catalog.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def read_manifest(folder: Path, reading: Reading) -> ManifestModels:
     Cost: the whole manifest is held in memory while it is read, some five times its size.
     """
     nodes = _mapping(_loaded(folder, MANIFEST), "nodes")
-    catalog = _mapping(_loaded(folder, _CATALOG), "nodes") if (folder / _CATALOG).is_file() else {}
+    catalog = _mapping(_loaded(folder, CATALOG), "nodes") if (folder / CATALOG).is_file() else {}
     models: dict[str, Model] = {}
     failed: dict[str, str] = {}
     skipped: list[Skipped] = []

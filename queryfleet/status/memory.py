@@ -17,14 +17,15 @@ from queryfleet.errors import (
     TooManyRequestsError,
 )
 from queryfleet.status.memory_reads import MemoryReads
-from queryfleet.status.record import Acceptance, Lease
-from queryfleet.status.rows import Row, column_values, life_of, record_of
+from queryfleet.status.record import Acceptance, Lease, StoredRows
+from queryfleet.status.rows import Row, column_values, life_of, outcome_values, record_of
 from queryfleet.status.transitions import TERMINAL, Event, LifeState, Phase, QueryStatus, apply, give, loss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from queryfleet.errors import JsonValue
     from queryfleet.model import ChunkRef, Column
     from queryfleet.status.record import Failure, NewQuery, QueryRecord
     from queryfleet.status.store import StatusStore
@@ -37,11 +38,12 @@ _NONE_YET = (
     *("error_name", "error_message", "error_status", "error_details"),
     *("claimed_at", "executing_at", "fetching_at", "finishing_at", "ended_at"),
     *("results_created_at", "results_expire_at", "result_query_uuid", "result_attempt"),
-    *("leader_uuid", "objects_deleted_at"),
+    *("leader_uuid", "objects_deleted_at", "pivot_details"),
+    *("resume_query_id", "resume_attempt", "resume_schema", "first_attempt"),
 )
 _GIVEN = (
     *("warehouse_query_id", "columns", "arrow_schema", "row_count", "byte_count", "chunk_count", "truncated"),
-    *("warnings", "results_created_at", "results_expire_at"),
+    *("warnings", "results_created_at", "results_expire_at", "pivot_details"),
     *("error_name", "error_message", "error_status", "error_details"),
 )
 
@@ -68,6 +70,8 @@ class MemoryStatusStore(MemoryReads):
             raise NotFoundError("There is no such project.", projectUuid=query.project_uuid)
         shares = query.cache_key is not None and query.use_cache
         row = _new_row(query, self._now())
+        if query.outcome is not None:
+            return self._accept_ended(query, row)
         source = self._newest_rows(query) if shares else None
         leader = self._leader(query.cache_key) if shares else None
         if source is not None:
@@ -80,6 +84,19 @@ class MemoryStatusStore(MemoryReads):
             row["is_leader"] = shares
         self._queries[query.query_uuid] = row
         return Acceptance(query_uuid=query.query_uuid, created=True, cache_hit=source is not None)
+
+    def _accept_ended(self, query: NewQuery, row: Row) -> Acceptance:
+        outcome = query.outcome
+        assert outcome is not None  # noqa: S101 - the caller looked
+        values = outcome_values(outcome)
+        now, ttl_seconds = self._now(), values.pop("ttl_seconds")
+        row |= values | {"phase": Phase.FINISHING, "ended_at": now}
+        if isinstance(outcome, StoredRows):
+            row |= {"results_created_at": now, "results_expire_at": now + timedelta(seconds=ttl_seconds)}
+            self._chunks[query.query_uuid, 0] = [] if outcome.chunk is None else [outcome.chunk]
+        row["status"] = QueryStatus(row["status"])
+        self._queries[query.query_uuid] = row
+        return Acceptance(query_uuid=query.query_uuid, created=True)
 
     def _accepted_before(self, query: NewQuery) -> Acceptance | None:
         names = ("project_uuid", "user_uuid", "idempotency_key")
@@ -146,10 +163,13 @@ class MemoryStatusStore(MemoryReads):
         row = self._step(query_uuid, Event.CLAIMED)
         if row is None:
             return None
+        if row["warehouse_query_id"] is not None:
+            row |= {"resume_query_id": row["warehouse_query_id"], "resume_attempt": row["attempt"] - 1}
+            row["resume_schema"] = row["arrow_schema"]
         now = self._now()
         row |= {"actor_name": actor_name, "lease_until": now + timedelta(seconds=lease_seconds), "claimed_at": now}
         row |= _NO_ROWS | dict.fromkeys(("executing_at", "fetching_at", "finishing_at"))
-        row |= dict.fromkeys(("warehouse_query_id", "columns", "arrow_schema"))
+        row |= dict.fromkeys(("warehouse_query_id", "columns", "arrow_schema", "pivot_details"))
         return record_of(row)
 
     async def renew(self, query_uuid: str, attempt: int, *, lease_seconds: float) -> Lease:
@@ -164,18 +184,42 @@ class MemoryStatusStore(MemoryReads):
         row = self._step(query_uuid, Event.EXECUTING, attempt=attempt)
         if row is not None:
             row["executing_at"] = row["executing_at"] or self._now()
+            if warehouse_query_id is None or warehouse_query_id != row["resume_query_id"]:
+                row |= dict.fromkeys(("resume_query_id", "resume_attempt", "first_attempt"))
             row["warehouse_query_id"] = warehouse_query_id or row["warehouse_query_id"]
         return _lease(row)
 
     async def record_fetching(
-        self, query_uuid: str, attempt: int, *, columns: Sequence[Column], arrow_schema: bytes
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        columns: Sequence[Column],
+        arrow_schema: bytes,
+        pivot_details: Mapping[str, JsonValue] | None = None,
     ) -> Lease:
         """Note the columns; see `StatusStore.record_fetching`."""
         row = self._step(query_uuid, Event.FETCHING, attempt=attempt)
         if row is not None:
             row["fetching_at"] = row["fetching_at"] or self._now()
             row |= {"columns": column_values(columns), "arrow_schema": arrow_schema}
+            row["pivot_details"] = pivot_details
         return _lease(row)
+
+    async def keep_chunks(self, query_uuid: str, attempt: int, *, from_attempt: int, chunk_count: int) -> None:
+        """Take over an earlier attempt's chunks; see `StatusStore.keep_chunks`."""
+        row = self._queries.get(query_uuid)
+        left = self._chunks.get((query_uuid, from_attempt), [])
+        if row is None or row["resume_attempt"] != from_attempt:
+            raise _refused("chunk", query_uuid, attempt)
+        kept = row["first_attempt"] is not None and not left and row["chunk_count"] >= chunk_count
+        fresh = row["chunk_count"] == 0 and len(left) == chunk_count
+        if not (kept or fresh) or self._step(query_uuid, Event.COMMITTED, attempt=attempt) is None:
+            raise _refused("chunk", query_uuid, attempt)
+        if fresh:
+            self._chunks[query_uuid, attempt] = self._chunks.pop((query_uuid, from_attempt))
+            row |= self._sums(left)
+            row["first_attempt"] = row["first_attempt"] or from_attempt
 
     async def record_finishing(self, query_uuid: str, attempt: int) -> Lease:
         """Note that the last row is here; see `StatusStore.record_finishing`."""
@@ -203,6 +247,10 @@ class MemoryStatusStore(MemoryReads):
             totals["byte_count"] += chunk.byte_count
             totals["chunk_count"] += 1
         return totals
+
+    def _sums(self, chunks: Sequence[ChunkRef]) -> Row:
+        rows, size = sum(chunk.row_count for chunk in chunks), sum(chunk.byte_count for chunk in chunks)
+        return {"row_count": rows, "byte_count": size, "chunk_count": len(chunks)}
 
     def _publish(self, query_uuid: str, attempt: int, new: Sequence[ChunkRef], totals: Row) -> None:
         self._chunks.setdefault((query_uuid, attempt), []).extend(new)
@@ -313,7 +361,7 @@ _NO_ROWS: Row = {"row_count": 0, "byte_count": 0, "chunk_count": 0}
 def _new_row(query: NewQuery, now: datetime) -> Row:
     names = (
         *("query_uuid", "project_uuid", "user_uuid", "context", "sql", "row_limit", "idempotency_key"),
-        *("request_hash", "cache_key", "poll_ttl_seconds"),
+        *("request_hash", "cache_key", "poll_ttl_seconds", "fields", "timezone", "question", "pivot"),
     )
     row: Row = dict.fromkeys(_NONE_YET) | {name: getattr(query, name) for name in names} | _NO_ROWS
     row |= {"created_at": now, "queued_at": now, "polled_at": now, "warnings": []}

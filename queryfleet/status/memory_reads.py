@@ -16,12 +16,13 @@ from queryfleet.status.record import (
     PendingCancel,
     ProjectName,
     QueueDepth,
+    StoredProject,
 )
-from queryfleet.status.rows import Row, record_of
+from queryfleet.status.rows import Row, live_attempts, record_of
 from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from queryfleet.errors import JsonValue
     from queryfleet.model import ChunkRef
@@ -55,7 +56,9 @@ class MemoryReads:
         self._queries: dict[str, Row] = {}  # by uuid, in the order of acceptance
         self._chunks: dict[tuple[str, int], list[ChunkRef]] = {}  # by query and attempt, in row order
         self._projects: dict[str, tuple[str, dict[str, JsonValue]]] = {}
+        self._models: dict[str, tuple[int, bytes | None]] = {}  # version and compiled catalog by project
         self._tokens: dict[bytes, KnownToken] = {}
+        self._expiries: dict[bytes, datetime | None] = {}  # of tokens
 
     async def open(self) -> None:
         """Do nothing; see `StatusStore.open`."""
@@ -91,6 +94,11 @@ class MemoryReads:
             mirrored = {name: leader[name] for name in _MIRRORED} | moments
             seen |= {"leader": mirrored, "leader_schema": leader["arrow_schema"]}
         return record_of(seen)
+
+    async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
+        """Return many queries; see `StatusStore.load_many`."""
+        found = [await self.load(query_uuid) for query_uuid in dict.fromkeys(query_uuids)]
+        return [record for record in found if record is not None]
 
     async def chunks(self, query_uuid: str, attempt: int, *, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
         """Return the chunks of a row range; see `StatusStore.chunks`."""
@@ -210,15 +218,18 @@ class MemoryReads:
         if query_uuid in self._queries:
             self._queries[query_uuid]["objects_deleted_at"] = self._now()
 
-    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, int | None]:
+    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, range]:
         """Return whose objects must stay; see `StatusStore.known_attempts`."""
-        known: dict[str, int | None] = {}
+        known: dict[str, range] = {}
         for query_uuid in query_uuids:
             row = self._queries.get(query_uuid)
             if row is not None:
                 stored = row["status"] == QueryStatus.READY and row["result_query_uuid"] is None
                 needed = row["objects_deleted_at"] is None and (row["status"] in _LIVE or stored)
-                known[query_uuid] = row["attempt"] if needed else None
+                first = next(
+                    row[name] for name in ("first_attempt", "resume_attempt", "attempt") if row[name] is not None
+                )
+                known[query_uuid] = live_attempts(first, row["attempt"] if needed else None)
         return known
 
     async def forget_history(self, *, before: datetime, count: int) -> int:
@@ -262,32 +273,64 @@ class MemoryReads:
 
     # Projects and tokens ---------------------------------------------------------------------------------------
 
-    async def put_project(self, project_uuid: str, name: str, definition: dict[str, JsonValue]) -> None:
+    async def put_project(
+        self, project_uuid: str, name: str, definition: dict[str, JsonValue], models: bytes | None = None
+    ) -> int:
         """Store a project; see `StatusStore.put_project`."""
+        version, known = self._models.get(project_uuid, (0, None))
         self._projects[project_uuid] = (name, dict(definition))
+        self._models[project_uuid] = (version + 1, known if models is None else models)
+        return version + 1
 
     async def load_project(self, project_uuid: str) -> dict[str, JsonValue] | None:
         """Return a definition; see `StatusStore.load_project`."""
         known = self._projects.get(project_uuid)
         return dict(known[1]) if known is not None else None
 
+    async def project_version(self, project_uuid: str) -> int | None:
+        """Return a version; see `StatusStore.project_version`."""
+        known = self._models.get(project_uuid)
+        return known[0] if known is not None else None
+
+    async def load_stored_project(self, project_uuid: str) -> StoredProject | None:
+        """Return a project with its models; see `StatusStore.load_stored_project`."""
+        known = self._projects.get(project_uuid)
+        if known is None:
+            return None
+        version, models = self._models[project_uuid]
+        return StoredProject(version=version, name=known[0], definition=dict(known[1]), models=models)
+
     async def projects(self) -> list[ProjectName]:
         """Return every project; see `StatusStore.projects`."""
         return [ProjectName(project_uuid=uuid, name=name) for uuid, (name, _) in self._projects.items()]
 
     async def put_token(
-        self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
+        self,
+        *,
+        token_uuid: str,
+        token_hash: bytes,
+        user_uuid: str,
+        name: str,
+        roles: dict[str, str],
+        attributes: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+        email: str | None = None,
+        expires_at: datetime | None = None,
     ) -> str:
         """Store a token; see `StatusStore.put_token`."""
-        new = KnownToken(token_uuid=token_uuid, user_uuid=user_uuid, name=name, roles={})
+        new = KnownToken(token_uuid=token_uuid, user_uuid=user_uuid, name=name, email=None, roles={}, attributes={})
         token = self._tokens.setdefault(token_hash, new)
-        token["name"] = name
+        self._expiries[token_hash] = expires_at
+        token |= {"name": name, "email": email}
         token["roles"] |= roles
+        for project_uuid in roles:
+            given = (attributes or {}).get(project_uuid, {})
+            token["attributes"][project_uuid] = {attribute: list(texts) for attribute, texts in given.items()}
         return token["token_uuid"]
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:
         """Return a token; see `StatusStore.load_token`."""
-        return self._tokens.get(token_hash)
+        expires_at = self._expiries.get(token_hash)
+        return None if expires_at is not None and expires_at <= self._now() else self._tokens.get(token_hash)
 
 
 def _waiting(row: Row) -> Waiting:
@@ -301,12 +344,18 @@ def _limit(definition: dict[str, JsonValue], name: str, default: float) -> float
     return float(value) if isinstance(value, int | float) else default
 
 
+def _explore_name(question: Row | None) -> str | None:
+    name: str | None = ((question or {}).get("metricQuery") or {}).get("exploreName")
+    return name
+
+
 def _history_entry(row: Row, sql_characters: int) -> HistoryEntry:
     return HistoryEntry(
         query_uuid=row["query_uuid"],
         user_uuid=row["user_uuid"],
         context=row["context"],
         sql=row["sql"][:sql_characters],
+        explore_name=_explore_name(row["question"]),
         status=row["status"],
         phase=row["phase"],
         attempt=row["attempt"],

@@ -6,38 +6,31 @@ Connections come from a small pool that opens on first use. What a caller sees o
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import psycopg
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg.types.json import Json, Jsonb
 
-from queryfleet.errors import (
-    AttemptFencedError,
-    ConflictError,
-    NotFoundError,
-    StatusStoreError,
-    TooManyRequestsError,
-)
+from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, TooManyRequestsError
 from queryfleet.status.admission import Slot, Waiting
-from queryfleet.status.record import Acceptance, Lease
+from queryfleet.status.postgres_projects import PostgresProjects
+from queryfleet.status.record import Acceptance, Lease, StoredRows
 from queryfleet.status.rows import (
     Row,
     chunk_of,
     chunk_values,
     column_values,
     history_values,
+    live_attempts,
     new_values,
+    outcome_values,
     record_of,
 )
 from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from queryfleet.errors import JsonValue
@@ -49,33 +42,24 @@ if TYPE_CHECKING:
         Failure,
         HistoryEntry,
         HistoryFilter,
-        KnownToken,
         NewQuery,
         OverdueQuery,
         PendingCancel,
-        ProjectName,
         QueryRecord,
         QueueDepth,
     )
     from queryfleet.status.store import StatusStore
 
-__all__ = ["PostgresStatusStore", "load_statements"]
+__all__ = ["PostgresStatusStore"]
 
 _ACCEPT_TRIES = 5  # a query to wait for may end between two looks
+_DOCUMENTS = ("fields", "question", "pivot")
 _LEADER_TRIES = 5  # another query may become the one to wait for between a look and a write
 _SETTLE = ("settle_followers", "promote_follower")  # what those who wait for an ended query get
 _QUEUE_FULL_SECONDS = 5
-_ASK_AGAIN_SECONDS = 1.0  # for a connection, while the database is away
 
 
-def load_statements() -> dict[str, bytes]:
-    """Return the named statements of `queries.sql`."""
-    text = (Path(__file__).parent / "queries.sql").read_text(encoding="utf-8")
-    blocks = text.split("-- name: ")[1:]
-    return {block.split("\n", 1)[0].strip(): block.split("\n", 1)[1].strip().encode() for block in blocks}
-
-
-class PostgresStatusStore:
+class PostgresStatusStore(PostgresProjects):
     """Everything the service remembers about queries, on one PostgreSQL database.
 
     Args:
@@ -84,83 +68,6 @@ class PostgresStatusStore:
         timeout_seconds: Longest wait for a free connection, which is also the longest a caller hangs while the
             database is away.
     """
-
-    def __init__(self, database_url: str, *, connections_max: int = 8, timeout_seconds: float = 5.0) -> None:
-        self._statements = load_statements()
-        self._timeout_seconds = timeout_seconds
-        self._checking: asyncio.Task[None] | None = None
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
-            database_url,
-            min_size=1,
-            max_size=connections_max,
-            timeout=timeout_seconds,
-            max_lifetime=3600,
-            reconnect_timeout=1.0,
-            open=False,
-            check=None,
-            kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "prepare_threshold": 2},
-        )
-
-    async def open(self) -> None:
-        """Start the pool; must run on the loop that uses the store."""
-        await self._pool.open()
-
-    async def close(self) -> None:
-        """Close every connection."""
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.gather(self._checking, return_exceptions=True)
-        await self._pool.close()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        try:
-            async with AsyncExitStack() as stack:
-                yield await self._borrow(stack)
-        except PoolTimeout:
-            raise StatusStoreError("The database does not answer; try again shortly.") from None
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            self._check_others()
-            raise StatusStoreError(
-                "The database connection failed; try again shortly.", sqlState=error.sqlstate
-            ) from error
-
-    async def _borrow(self, stack: AsyncExitStack) -> psycopg.AsyncConnection[Row]:
-        """Take a connection until `stack` ends.
-
-        The pool soon gives up on a database that is away, until it is asked again: so it is, while there is time.
-        """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._timeout_seconds
-        while True:
-            seconds = min(_ASK_AGAIN_SECONDS, deadline - clock())
-            try:
-                return await stack.enter_async_context(self._pool.connection(timeout=seconds))
-            except PoolTimeout:
-                if clock() >= deadline:
-                    raise
-
-    def _check_others(self) -> None:
-        """When one connection is lost the others may be too: find out now, not one caller after the other."""
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._pool.check())
-
-    async def _rows(self, name: str, /, **values: object) -> list[Row]:
-        async with self._connection() as connection:
-            cursor = await connection.execute(self._statements[name], values)
-            return await cursor.fetchall() if cursor.description else []
-
-    async def _row(self, name: str, /, **values: object) -> Row | None:
-        rows = await self._rows(name, **values)
-        return rows[0] if rows else None
-
-    async def ping(self) -> str:
-        """Return the schema version; raises `StatusStoreError` when the database is away or has no schema."""
-        try:
-            row = await self._row("ping")
-        except psycopg.errors.UndefinedTable:
-            raise StatusStoreError("The database has no schema yet; start `queryfleet up` once.") from None
-        return str(row["version_num"]) if row else ""
 
     # Queries ---------------------------------------------------------------------------------------------------
 
@@ -176,8 +83,11 @@ class PostgresStatusStore:
             TooManyRequestsError: Too many queries of the project wait already.
         """
         values = new_values(query)
+        values |= {name: None if values[name] is None else Json(values[name]) for name in _DOCUMENTS}
         shares = query.cache_key is not None and query.use_cache
         try:
+            if query.outcome is not None:
+                return await self._accept_ended(query, values)
             for tries_left in reversed(range(_ACCEPT_TRIES)):
                 if shares and await self._row("accept_hit", **values) is not None:
                     return Acceptance(query_uuid=query.query_uuid, created=True, cache_hit=True)
@@ -200,6 +110,19 @@ class PostgresStatusStore:
             retryAfterSeconds=_QUEUE_FULL_SECONDS,
         )
 
+    async def _accept_ended(self, query: NewQuery, values: Row) -> Acceptance:
+        outcome = query.outcome
+        assert outcome is not None  # noqa: S101 - the caller looked
+        ended = outcome_values(outcome)
+        for name in ("columns", "error_details"):
+            ended[name] = None if ended[name] is None else Jsonb(ended[name])
+        chunk = outcome.chunk if isinstance(outcome, StoredRows) else None
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(self._statements["accept_ended"], values | ended)
+            if chunk is not None:
+                await connection.execute(self._statements["add_chunk"], values | chunk_values(chunk))
+        return Acceptance(query_uuid=query.query_uuid, created=True)
+
     async def _accepted_before(self, query: NewQuery, values: Row) -> Acceptance:
         earlier = await self._row("find_idempotent", **values)
         if earlier is None or bytes(earlier["request_hash"]) != query.request_hash:
@@ -213,6 +136,10 @@ class PostgresStatusStore:
         """Return one query, or None. Cost: one primary-key read."""
         row = await self._row("load", query_uuid=query_uuid)
         return record_of(row) if row else None
+
+    async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
+        """Return those queries that there are, in any order, by one read."""
+        return [record_of(row) for row in await self._rows("load_many", query_uuids=list(query_uuids))]
 
     async def chunks(self, query_uuid: str, attempt: int, *, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
         """Return the committed chunks that hold rows `first_row` up to, not including, `end_row`, in order."""
@@ -254,14 +181,40 @@ class PostgresStatusStore:
         return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
 
     async def record_fetching(
-        self, query_uuid: str, attempt: int, *, columns: Sequence[Column], arrow_schema: bytes
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        columns: Sequence[Column],
+        arrow_schema: bytes,
+        pivot_details: Mapping[str, JsonValue] | None = None,
     ) -> Lease:
         """Note the columns of the result."""
-        described = Jsonb(column_values(columns))
         row = await self._row(
-            "record_fetching", query_uuid=query_uuid, attempt=attempt, columns=described, arrow_schema=arrow_schema
+            "record_fetching",
+            query_uuid=query_uuid,
+            attempt=attempt,
+            columns=Jsonb(column_values(columns)),
+            arrow_schema=arrow_schema,
+            pivot_details=None if pivot_details is None else Json(pivot_details),
         )
         return Lease(current=row is not None, cancel_requested=bool(row and row["cancel_requested"]))
+
+    async def keep_chunks(self, query_uuid: str, attempt: int, *, from_attempt: int, chunk_count: int) -> None:
+        """Make all chunks of an earlier attempt the first ones of this one.
+
+        Raises:
+            AttemptFencedError: The attempt is not current, a cancel was asked for, or there are other chunks.
+        """
+        values = {"query_uuid": query_uuid, "attempt": attempt, "from_attempt": from_attempt}
+        values |= {"chunk_count": chunk_count}
+        async with self._connection() as connection:
+            kept = await connection.execute(self._statements["keep_chunks"], values)
+            if await kept.fetchone() is None:
+                # A repeat after a lost answer: they may be kept already, and that is success.
+                kept = await connection.execute(self._statements["chunks_kept"], values)
+                if await kept.fetchone() is None:
+                    raise AttemptFencedError("Keeping chunks was refused.", queryUuid=query_uuid, attempt=attempt)
 
     async def record_finishing(self, query_uuid: str, attempt: int) -> Lease:
         """Note that the last row has arrived."""
@@ -433,10 +386,10 @@ class PostgresStatusStore:
         """Note that the objects of a result are gone."""
         await self._rows("mark_deleted", query_uuid=query_uuid)
 
-    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, int | None]:
-        """Return, of these queries, those that are known, with the attempt whose objects must stay, if any."""
+    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, range]:
+        """Return, of these queries, those that are known, with the attempts whose objects must stay."""
         rows = await self._rows("known_attempts", query_uuids=list(query_uuids))
-        return {row["query_uuid"]: row["live_attempt"] for row in rows}
+        return {row["query_uuid"]: live_attempts(row["first_attempt"], row["live_attempt"]) for row in rows}
 
     async def forget_history(self, *, before: datetime, count: int) -> int:
         """Drop at most `count` queries that ended before that time and whose rows are gone; returns how many."""
@@ -453,39 +406,6 @@ class PostgresStatusStore:
         """Return how many queries the filter lets through."""
         row = await self._row("history_count", **history_values(wanted))
         return int(row["n"]) if row else 0
-
-    # Projects and tokens ---------------------------------------------------------------------------------------
-
-    async def put_project(self, project_uuid: str, name: str, definition: dict[str, JsonValue]) -> None:
-        """Store a project, or its newer definition."""
-        await self._rows("put_project", project_uuid=project_uuid, name=name, definition=Jsonb(definition))
-
-    async def load_project(self, project_uuid: str) -> dict[str, JsonValue] | None:
-        """Return a project's definition, or None."""
-        row = await self._row("load_project", project_uuid=project_uuid)
-        return dict(row["definition"]) if row else None
-
-    async def projects(self) -> list[ProjectName]:
-        """Return `project_uuid` and `name` of every project, oldest first."""
-        return cast("list[ProjectName]", await self._rows("projects"))
-
-    async def put_token(
-        self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
-    ) -> str:
-        """Store a token by its hash with its roles per project, and return its uuid."""
-        values = {"token_uuid": token_uuid, "token_hash": token_hash, "user_uuid": user_uuid, "name": name}
-        async with self._connection() as connection, connection.transaction():
-            cursor = await connection.execute(self._statements["put_token"], values | {"expires_at": None})
-            row = await cursor.fetchone()
-            stored = str(row["token_uuid"]) if row else token_uuid
-            for project_uuid, role in roles.items():
-                values = {"token_uuid": stored, "project_uuid": project_uuid, "role": role}
-                await connection.execute(self._statements["put_role"], values)
-        return stored
-
-    async def load_token(self, token_hash: bytes) -> KnownToken | None:
-        """Return `token_uuid`, `user_uuid`, `name` and `roles` of a valid token, or None."""
-        return cast("KnownToken | None", await self._row("load_token", token_hash=token_hash))
 
 
 if TYPE_CHECKING:

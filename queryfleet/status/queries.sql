@@ -3,9 +3,10 @@
 -- name: accept
 -- Store a new query. No row: its project has too many waiting, or another query with its cache key runs already.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
-                   cache_key, is_leader, poll_ttl_seconds, polled_at)
+                   fields, timezone, question, pivot, cache_key, is_leader, poll_ttl_seconds, polled_at)
 select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
-       %(request_hash)s, %(cache_key)s, %(is_leader)s, %(poll_ttl_seconds)s, now()
+       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(cache_key)s, %(is_leader)s,
+       %(poll_ttl_seconds)s, now()
 where (select count(*) from query
        where status = 'pending' and project_uuid = %(project_uuid)s and leader_uuid is null) < %(queue_max)s
 on conflict (cache_key) where is_leader and status in ('pending', 'running') do nothing
@@ -14,13 +15,14 @@ returning query_uuid::text;
 -- name: accept_hit
 -- Store a query whose rows are there already: those of the newest ready query with its cache key.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
-                   cache_key, status, phase, cache_hit, attempt, result_query_uuid, result_attempt,
-                   columns, arrow_schema, row_count, byte_count, chunk_count, truncated, warnings,
+                   fields, timezone, question, pivot, cache_key, status, phase, cache_hit, attempt, result_query_uuid,
+                   result_attempt, columns, arrow_schema, pivot_details, row_count, byte_count, chunk_count, truncated,
+                   warnings,
                    results_created_at, results_expire_at, ended_at)
 select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
-       %(request_hash)s, %(cache_key)s, 'ready', 'finishing', true, 0,
+       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(cache_key)s, 'ready', 'finishing', true, 0,
        coalesce(result_query_uuid, query_uuid), coalesce(result_attempt, attempt),
-       columns, arrow_schema, row_count, byte_count, chunk_count, truncated, warnings,
+       columns, arrow_schema, pivot_details, row_count, byte_count, chunk_count, truncated, warnings,
        results_created_at, results_expire_at, clock_timestamp()
 from query
 where cache_key = %(cache_key)s and status = 'ready' and objects_deleted_at is null
@@ -36,11 +38,32 @@ with leader as (
   where cache_key = %(cache_key)s and is_leader and status in ('pending', 'running')
   for share)
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
-                   cache_key, leader_uuid, poll_ttl_seconds, polled_at)
+                   fields, timezone, question, pivot, cache_key, leader_uuid, poll_ttl_seconds, polled_at)
 select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
-       %(request_hash)s, %(cache_key)s, leader.query_uuid, %(poll_ttl_seconds)s, now()
+       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(cache_key)s, leader.query_uuid,
+       %(poll_ttl_seconds)s, now()
 from leader
 returning query_uuid::text;
+
+-- name: accept_ended
+-- Store a query whose end was known when it was asked: an error, or a few rows.
+insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
+                   fields, timezone, question, pivot, status, phase, ended_at, columns, arrow_schema, row_count, byte_count,
+                   chunk_count, results_created_at, results_expire_at, error_name, error_message, error_status,
+                   error_details)
+select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
+       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(status)s, 'finishing', clock_timestamp(),
+       %(columns)s, %(arrow_schema)s, %(row_count)s, %(byte_count)s, %(chunk_count)s,
+       case when %(status)s = 'ready' then clock_timestamp() end,
+       now() + make_interval(secs => %(ttl_seconds)s),
+       %(error_name)s, %(error_message)s, %(error_status)s, %(error_details)s
+returning query_uuid::text;
+
+-- name: add_chunk
+-- The only chunk of a query that was stored with its end.
+insert into chunk (query_uuid, attempt, chunk_index, object_key, first_row, row_count, byte_count, crc32, blocks)
+values (%(query_uuid)s, 0, %(chunk_index)s, %(object_key)s, %(first_row)s, %(row_count)s, %(byte_count)s, %(crc32)s,
+        %(blocks)s);
 
 -- name: find_idempotent
 -- The query accepted earlier under the same key.
@@ -54,11 +77,28 @@ select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_li
        q.byte_count, q.chunk_count, q.error_name, q.error_message, q.error_status, q.error_details, q.warnings,
        q.created_at, q.claimed_at, q.executing_at, q.fetching_at, q.finishing_at, q.ended_at, q.results_expire_at,
        q.result_query_uuid, q.result_attempt, q.cache_hit, q.results_created_at, q.truncated, q.poll_ttl_seconds,
-       q.leader_uuid, q.objects_deleted_at,
-       case when q.status = 'pending' and l.status = 'running' then to_jsonb(l) - 'sql' - 'arrow_schema' end as leader,
+       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot,
+       q.pivot_details,
+       case when q.status = 'pending' and l.status = 'running'
+            then to_jsonb(l) - array['sql', 'arrow_schema', 'fields', 'question', 'pivot', 'pivot_details'] end as leader,
        case when q.status = 'pending' and l.status = 'running' then l.arrow_schema end as leader_schema
 from query q left join query l on l.query_uuid = q.leader_uuid
 where q.query_uuid = %(query_uuid)s;
+
+-- name: load_many
+-- As `load`, for many at once.
+select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_limit, q.status, q.phase, q.attempt,
+       q.actor_name, q.cancel_requested_at, q.warehouse_query_id, q.columns, q.arrow_schema, q.row_count,
+       q.byte_count, q.chunk_count, q.error_name, q.error_message, q.error_status, q.error_details, q.warnings,
+       q.created_at, q.claimed_at, q.executing_at, q.fetching_at, q.finishing_at, q.ended_at, q.results_expire_at,
+       q.result_query_uuid, q.result_attempt, q.cache_hit, q.results_created_at, q.truncated, q.poll_ttl_seconds,
+       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot,
+       q.pivot_details,
+       case when q.status = 'pending' and l.status = 'running'
+            then to_jsonb(l) - array['sql', 'arrow_schema', 'fields', 'question', 'pivot', 'pivot_details'] end as leader,
+       case when q.status = 'pending' and l.status = 'running' then l.arrow_schema end as leader_schema
+from query q left join query l on l.query_uuid = q.leader_uuid
+where q.query_uuid = any(%(query_uuids)s::uuid[]);
 
 -- name: touch
 -- Somebody polled a query that is cancelled when nobody does.
@@ -109,12 +149,15 @@ where place <= %(per_user)s;
 select project_uuid::text, user_uuid::text from query where status = 'running';
 
 -- name: claim
--- Give one pending query to an actor, under a new attempt.
+-- Give one pending query to an actor, under a new attempt, which learns what the latest one to reach the warehouse left.
 update query set
+  resume_query_id = coalesce(warehouse_query_id, resume_query_id),
+  resume_attempt = case when warehouse_query_id is null then resume_attempt else attempt end,
+  resume_schema = case when warehouse_query_id is null then resume_schema else arrow_schema end,
   status = 'running', phase = 'connecting', attempt = attempt + 1, actor_name = %(actor_name)s,
   lease_until = now() + make_interval(secs => %(lease_seconds)s),
   claimed_at = clock_timestamp(), executing_at = null, fetching_at = null, finishing_at = null,
-  warehouse_query_id = null, columns = null, arrow_schema = null, truncated = false,
+  warehouse_query_id = null, columns = null, arrow_schema = null, pivot_details = null, truncated = false,
   row_count = 0, byte_count = 0, chunk_count = 0
 where query_uuid = %(query_uuid)s and status = 'pending' and leader_uuid is null
 returning query.*;
@@ -126,18 +169,46 @@ where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'runnin
 returning cancel_requested_at is not null as cancel_requested;
 
 -- name: record_executing
--- The warehouse has the statement, under this id of its own. A late note moves no phase back.
-update query set phase = case when phase = 'connecting' then 'executing' else phase end,
+-- The warehouse has the statement, under this id of its own. A late note moves no phase back. With another id than an
+-- earlier attempt's, what that one left is of no use.
+update query set
+  resume_query_id = case when %(warehouse_query_id)s::text = resume_query_id then resume_query_id end,
+  resume_attempt = case when %(warehouse_query_id)s::text = resume_query_id then resume_attempt end,
+  first_attempt = case when %(warehouse_query_id)s::text = resume_query_id then first_attempt end,
+  phase = case when phase = 'connecting' then 'executing' else phase end,
   executing_at = coalesce(executing_at, clock_timestamp()),
   warehouse_query_id = coalesce(%(warehouse_query_id)s, warehouse_query_id)
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning cancel_requested_at is not null as cancel_requested;
 
+-- name: keep_chunks
+-- Make the chunks of an earlier attempt the first ones of this one: all of them, once.
+with kept as (
+  select count(*) as n, coalesce(sum(row_count), 0) as rows, coalesce(sum(byte_count), 0) as bytes from chunk
+  where query_uuid = %(query_uuid)s and attempt = %(from_attempt)s),
+owner as (
+  update query set row_count = kept.rows, byte_count = kept.bytes, chunk_count = kept.n,
+    first_attempt = coalesce(first_attempt, resume_attempt)
+  from kept
+  where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
+    and cancel_requested_at is null
+    and resume_attempt = %(from_attempt)s and chunk_count = 0 and kept.n = %(chunk_count)s
+  returning query_uuid)
+update chunk set attempt = %(attempt)s from owner
+where chunk.query_uuid = owner.query_uuid and chunk.attempt = %(from_attempt)s
+returning 1 as kept;
+
+-- name: chunks_kept
+-- Whether they are that already.
+select 1 as kept from query
+where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running' and cancel_requested_at is null
+  and resume_attempt = %(from_attempt)s and first_attempt is not null and chunk_count >= %(chunk_count)s;
+
 -- name: record_fetching
 -- The warehouse has told the columns; rows follow. A late note moves no phase back.
 update query set phase = case when phase in ('connecting', 'executing') then 'fetching' else phase end,
   fetching_at = coalesce(fetching_at, clock_timestamp()),
-  columns = %(columns)s, arrow_schema = %(arrow_schema)s
+  columns = %(columns)s, arrow_schema = %(arrow_schema)s, pivot_details = %(pivot_details)s
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
 returning cancel_requested_at is not null as cancel_requested;
 
@@ -192,7 +263,7 @@ update query f set status = l.status, phase = l.phase, ended_at = clock_timestam
   attempt = l.attempt, warehouse_query_id = l.warehouse_query_id,
   result_query_uuid = coalesce(l.result_query_uuid, l.query_uuid),
   result_attempt = coalesce(l.result_attempt, l.attempt),
-  columns = l.columns, arrow_schema = l.arrow_schema,
+  columns = l.columns, arrow_schema = l.arrow_schema, pivot_details = l.pivot_details,
   row_count = l.row_count, byte_count = l.byte_count, chunk_count = l.chunk_count,
   truncated = l.truncated, warnings = l.warnings,
   results_created_at = l.results_created_at, results_expire_at = l.results_expire_at,
@@ -303,11 +374,12 @@ order by results_expire_at limit %(count)s;
 update query set objects_deleted_at = clock_timestamp() where query_uuid = %(query_uuid)s;
 
 -- name: known_attempts
--- Of these queries, those that are known, with the attempt whose objects must stay: null when none must.
+-- Of these queries, those that are known, with the attempts whose objects must stay, first and last: null when none must.
 select query_uuid::text,
        case when objects_deleted_at is null
                  and (status in ('pending', 'running') or (status = 'ready' and result_query_uuid is null))
-            then attempt end as live_attempt
+            then attempt end as live_attempt,
+       coalesce(first_attempt, resume_attempt, attempt) as first_attempt
 from query where query_uuid = any(%(query_uuids)s::uuid[]);
 
 -- name: forget_history
@@ -321,9 +393,9 @@ returning query_uuid::text;
 
 -- name: history
 -- What one user, or everybody in a project, has asked, newest first.
-select query_uuid::text, user_uuid::text, context, left(sql, %(sql_characters)s) as sql, status, phase, attempt,
-       warehouse_query_id, cache_hit, truncated, row_count, byte_count, error_name, error_message,
-       created_at, claimed_at, executing_at, fetching_at, finishing_at, ended_at, results_expire_at
+select query_uuid::text, user_uuid::text, context, left(sql, %(sql_characters)s) as sql,
+       question #>> '{metricQuery,exploreName}' as explore_name, status, phase, attempt, warehouse_query_id,
+       cache_hit, truncated, row_count, byte_count, error_name, error_message, created_at, claimed_at, executing_at, fetching_at, finishing_at, ended_at, results_expire_at
 from query
 where project_uuid = %(project_uuid)s
   and (%(user_uuid)s::uuid is null or user_uuid = %(user_uuid)s)
@@ -351,13 +423,24 @@ select count(*) filter (where status = 'pending' and leader_uuid is null) as pen
 from query where status in ('pending', 'running');
 
 -- name: put_project
--- Store a project, or its newer definition.
-insert into project (project_uuid, name, definition) values (%(project_uuid)s, %(name)s, %(definition)s)
-on conflict (project_uuid) do update set name = excluded.name, definition = excluded.definition, updated_at = now();
+-- Store a project, or its newer definition; no models leave those that are there.
+insert into project (project_uuid, name, definition, models)
+values (%(project_uuid)s, %(name)s, %(definition)s, %(models)s)
+on conflict (project_uuid) do update set name = excluded.name, definition = excluded.definition, updated_at = now(),
+  models = coalesce(excluded.models, project.models), version = project.version + 1
+returning version;
 
 -- name: load_project
 -- One project's definition.
 select definition from project where project_uuid = %(project_uuid)s;
+
+-- name: project_version
+-- Whether a copy of a project is the newest.
+select version from project where project_uuid = %(project_uuid)s;
+
+-- name: load_stored_project
+-- One project with its models.
+select version, name, definition, models from project where project_uuid = %(project_uuid)s;
 
 -- name: projects
 -- All projects.
@@ -365,23 +448,27 @@ select project_uuid::text, name from project order by created_at, project_uuid;
 
 -- name: put_token
 -- Store a token by its hash, or keep the one that is there.
-insert into access_token (token_uuid, token_hash, user_uuid, name, expires_at)
-values (%(token_uuid)s, %(token_hash)s, %(user_uuid)s, %(name)s, %(expires_at)s)
-on conflict (token_hash) do update set name = excluded.name, expires_at = excluded.expires_at, revoked_at = null
+insert into access_token (token_uuid, token_hash, user_uuid, name, email, expires_at)
+values (%(token_uuid)s, %(token_hash)s, %(user_uuid)s, %(name)s, %(email)s, %(expires_at)s)
+on conflict (token_hash) do update set name = excluded.name, email = excluded.email, expires_at = excluded.expires_at,
+  revoked_at = null
 returning token_uuid::text;
 
 -- name: put_role
--- Let a token into a project.
-insert into access_role (token_uuid, project_uuid, role) values (%(token_uuid)s, %(project_uuid)s, %(role)s)
-on conflict (token_uuid, project_uuid) do update set role = excluded.role;
+-- Let a token into a project, with its user's attributes there.
+insert into access_role (token_uuid, project_uuid, role, attributes)
+values (%(token_uuid)s, %(project_uuid)s, %(role)s, %(attributes)s)
+on conflict (token_uuid, project_uuid) do update set role = excluded.role, attributes = excluded.attributes;
 
 -- name: load_token
 -- Who a token is and where it may go; no row when it is unknown, expired or revoked.
-select t.token_uuid::text, t.user_uuid::text, t.name,
-       coalesce(jsonb_object_agg(r.project_uuid, r.role) filter (where r.project_uuid is not null), '{}') as roles
+select t.token_uuid::text, t.user_uuid::text, t.name, t.email,
+       coalesce(jsonb_object_agg(r.project_uuid, r.role) filter (where r.project_uuid is not null), '{}') as roles,
+       coalesce(jsonb_object_agg(r.project_uuid, r.attributes) filter (where r.project_uuid is not null), '{}')
+         as attributes
 from access_token t left join access_role r using (token_uuid)
 where t.token_hash = %(token_hash)s and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
-group by t.token_uuid, t.user_uuid, t.name;
+group by t.token_uuid, t.user_uuid, t.name, t.email;
 
 -- name: revoke_token
 -- End a token.

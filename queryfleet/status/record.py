@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypedDict
 from queryfleet.status.transitions import TERMINAL, Phase, QueryStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from queryfleet.errors import JsonValue
-    from queryfleet.model import Column
+    from queryfleet.model import ChunkRef, Column
 
 __all__ = [
     "AbandonedQuery",
@@ -29,8 +30,31 @@ __all__ = [
     "ProjectName",
     "QueryRecord",
     "QueueDepth",
+    "Resume",
+    "StoredProject",
+    "StoredRows",
     "Timings",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a query ended in `error`, as a client will read it."""
+
+    name: str  # the wire name, such as `WarehouseQueryError`
+    message: str
+    status: int = 500  # the HTTP status the same error would have had
+    details: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRows:
+    """A small result that was known when its query was asked: durable already, under attempt 0."""
+
+    columns: tuple[Column, ...]
+    arrow_schema: bytes
+    chunk: ChunkRef | None  # None: no rows
+    ttl_seconds: float  # how long it is kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +74,11 @@ class NewQuery:
     cache_margin_seconds: float = 0.0  # rows that expire sooner than this are not taken
     poll_ttl_seconds: float | None = None  # cancelled when nobody polls for so long; None: never
     queue_max: int = 2_000_000_000  # refused when so many of the project wait already
+    fields: Mapping[str, JsonValue] | None = None  # descriptions of the columns by name, in order; None: plain SQL
+    timezone: str | None = None  # in which times are shown; None: as UTC
+    question: Mapping[str, JsonValue] | None = None  # what was asked of the models
+    pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows: `PivotTask.to_json`; None: nothing
+    outcome: Failure | StoredRows | None = None  # set: it has ended already, and nobody will run it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,16 +96,6 @@ class Lease:
 
     current: bool  # False: another attempt has the query, or it has ended; stop at once
     cancel_requested: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a query ended in `error`, as a client will read it."""
-
-    name: str  # the wire name, such as `WarehouseQueryError`
-    message: str
-    status: int = 500  # the HTTP status the same error would have had
-    details: dict[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +123,15 @@ class Timings:
         if self.ended_at is not None:
             spans["totalMs"] = max(0, round((self.ended_at - self.created_at).total_seconds() * 1000))
         return spans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """What the latest attempt that reached the warehouse has left to the current one."""
+
+    query_id: str  # the warehouse's, of a statement that may run on there
+    attempt: int  # whose committed chunks may be kept
+    arrow_schema: bytes | None  # of those chunks; None: there can be none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +167,30 @@ class QueryRecord:
     truncated: bool = False  # a limit cut the result short; `warnings` says which
     objects_deleted: bool = False  # the rows are gone
     poll_ttl_seconds: float | None = None
+    resume: Resume | None = None  # only in what `claim` returns
+    fields: Mapping[str, JsonValue] | None = None  # descriptions of the columns by name, in order; None: plain SQL
+    timezone: str | None = None  # in which times are shown; None: as UTC
+    pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows; None: nothing
+    pivot_details: Mapping[str, JsonValue] | None = None  # what a page says of it; None until the columns are known
 
     @property
     def is_terminal(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in TERMINAL
+
+    @property
+    def column_fields(self) -> Mapping[str, JsonValue] | None:
+        """Descriptions of the result's columns by name: those of a pivot are shown as what their values are made of."""
+        values = (self.pivot_details or {}).get("valuesColumns")
+        if self.fields is None or not isinstance(values, list):
+            return self.fields
+        found = dict(self.fields)
+        for entry in values:
+            if isinstance(entry, dict):
+                name, item = str(entry["pivotColumnName"]), self.fields.get(str(entry["referenceField"]))
+                if isinstance(item, dict):
+                    found[name] = {**item, "label": name}
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +262,24 @@ class ProjectName(TypedDict):
     name: str
 
 
+class StoredProject(TypedDict):
+    """A project with its models, as of one version."""
+
+    version: int  # grows with each change
+    name: str
+    definition: dict[str, JsonValue]
+    models: bytes | None  # the compiled catalog, see `queryfleet.semantic.stored_catalog`; None: none was stored
+
+
 class KnownToken(TypedDict):
     """Who a valid token is and where it may go."""
 
     token_uuid: str
     user_uuid: str
     name: str
+    email: str | None
     roles: dict[str, str]  # project uuid → viewer, editor or admin
+    attributes: dict[str, dict[str, list[str]]]  # project uuid → the user's values there by attribute name
 
 
 class HistoryEntry(TypedDict):
@@ -231,6 +289,7 @@ class HistoryEntry(TypedDict):
     user_uuid: str
     context: str
     sql: str  # cut to the length that was asked for
+    explore_name: str | None  # of a question to the models; None: plain SQL
     status: str
     phase: str
     attempt: int

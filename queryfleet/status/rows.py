@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from queryfleet.model import ChunkRef, Column, ColumnType
-from queryfleet.status.record import Failure, QueryRecord, Timings
+from queryfleet.status.record import Failure, QueryRecord, Resume, Timings
 from queryfleet.status.transitions import LifeState, Phase, QueryStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from queryfleet.status.record import HistoryFilter, NewQuery
+    from queryfleet.status.record import HistoryFilter, NewQuery, StoredRows
 
 __all__ = [
     "Row",
@@ -21,7 +21,9 @@ __all__ = [
     "column_values",
     "history_values",
     "life_of",
+    "live_attempts",
     "new_values",
+    "outcome_values",
     "record_of",
 ]
 
@@ -43,6 +45,37 @@ def new_values(query: NewQuery) -> Row:
         "margin_seconds": query.cache_margin_seconds,
         "poll_ttl_seconds": query.poll_ttl_seconds,
         "queue_max": query.queue_max,
+        "fields": query.fields,
+        "timezone": query.timezone,
+        "question": query.question,
+        "pivot": query.pivot,
+    }
+
+
+def outcome_values(outcome: Failure | StoredRows) -> Row:
+    """Return the further parameters of the statement that stores a query with its end."""
+    if isinstance(outcome, Failure):
+        names = ("columns", "arrow_schema", "ttl_seconds")
+        counts = ("row_count", "byte_count", "chunk_count")
+        return dict.fromkeys(names) | dict.fromkeys(counts, 0) | {"status": QueryStatus.ERROR.value} | _error(outcome)
+    chunk = outcome.chunk
+    return dict.fromkeys(("error_name", "error_message", "error_status", "error_details")) | {
+        "status": QueryStatus.READY.value,
+        "columns": column_values(outcome.columns),
+        "arrow_schema": outcome.arrow_schema,
+        "ttl_seconds": outcome.ttl_seconds,
+        "row_count": 0 if chunk is None else chunk.row_count,
+        "byte_count": 0 if chunk is None else chunk.byte_count,
+        "chunk_count": 0 if chunk is None else 1,
+    }
+
+
+def _error(failure: Failure) -> Row:
+    return {
+        "error_name": failure.name,
+        "error_message": failure.message,
+        "error_status": failure.status,
+        "error_details": failure.details,
     }
 
 
@@ -126,7 +159,28 @@ def record_of(row: Row) -> QueryRecord:
         truncated=row["truncated"],
         objects_deleted=row["objects_deleted_at"] is not None,
         poll_ttl_seconds=row["poll_ttl_seconds"],
+        resume=_resume(row),
+        fields=row["fields"],
+        timezone=row["timezone"],
+        pivot=row["pivot"],
+        pivot_details=row["pivot_details"],
     )
+
+
+def _resume(row: Row) -> Resume | None:
+    if row.get("resume_query_id") is None or row["status"] != QueryStatus.RUNNING:
+        return None
+    schema = row["resume_schema"]
+    return Resume(
+        query_id=row["resume_query_id"],
+        attempt=row["resume_attempt"],
+        arrow_schema=bytes(schema) if schema is not None else None,
+    )
+
+
+def live_attempts(first: int, last: int | None) -> range:
+    """Return the attempts whose objects must stay; none when there is no last one."""
+    return range(first, last + 1) if last is not None else range(0)
 
 
 def _follower(row: Row, leader: Row) -> QueryRecord:

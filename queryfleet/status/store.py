@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from queryfleet.errors import JsonValue
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ProjectName,
         QueryRecord,
         QueueDepth,
+        StoredProject,
     )
     from queryfleet.status.transitions import QueryStatus
 
@@ -64,6 +65,8 @@ class StatusStore(Protocol):
         with that key is pending or running, it waits for that one. Otherwise it is pending, and later ones wait for
         it: of all sharing queries with one key, at most one is pending or running without waiting for another.
 
+        A query with an `outcome` is stored with its end, and nobody shares it.
+
         Raises:
             ConflictError: The idempotency key was used for another request.
             NotFoundError: There is no such project.
@@ -73,6 +76,9 @@ class StatusStore(Protocol):
 
     async def load(self, query_uuid: str) -> QueryRecord | None:
         """Return one query without its SQL, or None. One that waits for a running query shows that one's progress."""
+
+    async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
+        """Return, of these queries, those that there are, each once and in any order; each as `load` gives it."""
 
     async def chunks(self, query_uuid: str, attempt: int, *, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
         """Return the committed chunks of one attempt that hold rows `first_row` up to, not including, `end_row`.
@@ -101,19 +107,41 @@ class StatusStore(Protocol):
         """Give one pending query to an actor, under a new attempt and with its SQL.
 
         Returns None when it is not pending any more or waits for another query. Of claims at the same time one wins.
-        What an earlier attempt recorded is forgotten.
+        What an earlier attempt recorded is forgotten, but for `QueryRecord.resume`.
         """
 
     async def renew(self, query_uuid: str, attempt: int, *, lease_seconds: float) -> Lease:
         """Extend a lease, counted from now, and learn whether a cancel was asked for."""
 
     async def record_executing(self, query_uuid: str, attempt: int, warehouse_query_id: str | None) -> Lease:
-        """Note that the warehouse has the statement, and its id there. A late note moves no phase back."""
+        """Note that the warehouse has the statement, and its id there. A late note moves no phase back.
+
+        With another id than that of `QueryRecord.resume`, the chunks of the earlier attempt cannot be kept any more.
+        """
 
     async def record_fetching(
-        self, query_uuid: str, attempt: int, *, columns: Sequence[Column], arrow_schema: bytes
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        columns: Sequence[Column],
+        arrow_schema: bytes,
+        pivot_details: Mapping[str, JsonValue] | None = None,
     ) -> Lease:
-        """Note the columns of the result. A late note moves no phase back."""
+        """Note the columns of the result, and what pages say of a pivot. A late note moves no phase back."""
+
+    async def keep_chunks(self, query_uuid: str, attempt: int, *, from_attempt: int, chunk_count: int) -> None:
+        """Make all chunks of an earlier attempt the first ones of this one. Kept already, they count once.
+
+        Args:
+            query_uuid: The query.
+            attempt: The current one; has no chunk of its own yet.
+            from_attempt: That of `QueryRecord.resume`.
+            chunk_count: How many they are, at least 1.
+
+        Raises:
+            AttemptFencedError: The attempt is not current, a cancel was asked for, or there are other chunks.
+        """
 
     async def record_finishing(self, query_uuid: str, attempt: int) -> Lease:
         """Note that the last row has arrived."""
@@ -226,8 +254,8 @@ class StatusStore(Protocol):
     async def mark_deleted(self, query_uuid: str) -> None:
         """Note that the objects of a result are gone."""
 
-    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, int | None]:
-        """Return, of these queries, those that are known, with the attempt whose objects must stay, if any."""
+    async def known_attempts(self, query_uuids: Sequence[str]) -> dict[str, range]:
+        """Return, of these queries, those that are known, with the attempts whose objects must stay."""
 
     async def forget_history(self, *, before: datetime, count: int) -> int:
         """Drop at most `count` queries that ended before that time and whose rows are gone; returns how many."""
@@ -240,22 +268,58 @@ class StatusStore(Protocol):
 
     # Projects and tokens ---------------------------------------------------------------------------------------
 
-    async def put_project(self, project_uuid: str, name: str, definition: dict[str, JsonValue]) -> None:
-        """Store a project, or its newer definition."""
+    async def put_project(
+        self, project_uuid: str, name: str, definition: dict[str, JsonValue], models: bytes | None = None
+    ) -> int:
+        """Store a project, or its newer definition, and return its version, which is larger than any before.
+
+        Args:
+            project_uuid: The project.
+            name: For people.
+            definition: As `Project.to_json` gives it.
+            models: The compiled catalog, see `queryfleet.semantic.stored_catalog`; None leaves what is stored.
+        """
 
     async def load_project(self, project_uuid: str) -> dict[str, JsonValue] | None:
         """Return a project's definition, or None."""
+
+    async def project_version(self, project_uuid: str) -> int | None:
+        """Return a project's version, or None: a copy of that version is as good as the store's."""
+
+    async def load_stored_project(self, project_uuid: str) -> StoredProject | None:
+        """Return a project with its models and its version, as of one moment, or None."""
 
     async def projects(self) -> list[ProjectName]:
         """Return every project, oldest first."""
 
     async def put_token(
-        self, *, token_uuid: str, token_hash: bytes, user_uuid: str, name: str, roles: dict[str, str]
+        self,
+        *,
+        token_uuid: str,
+        token_hash: bytes,
+        user_uuid: str,
+        name: str,
+        roles: dict[str, str],
+        attributes: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+        email: str | None = None,
+        expires_at: datetime | None = None,
     ) -> str:
         """Store a token by its hash with its roles per project, and return its uuid.
 
-        A hash that is known keeps its uuid and user; its name and the given roles are replaced, and it is valid again.
+        A hash that is known keeps its uuid and user; the rest is replaced, and it is valid again. Roles and attributes
+        in projects that `roles` does not name stay.
+
+        Args:
+            token_uuid: Of a new token.
+            token_hash: SHA-256 of the token.
+            user_uuid: Of a new token.
+            name: For people.
+            roles: By project: viewer, editor or admin.
+            attributes: By project: the user's values by attribute name. A project of `roles` that is missing here
+                has none.
+            email: Of the user, for models that ask for it.
+            expires_at: From then on the token is unknown; None: never.
         """
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:
-        """Return who a valid token is and its roles, or None when it is unknown, expired or revoked."""
+        """Return who a valid token is, its roles and attributes; None when it is unknown, expired or revoked."""

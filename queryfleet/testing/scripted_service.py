@@ -78,6 +78,7 @@ class ScriptedService:
         on_request: Called with every request; may return an answer to give instead, or raise.
         holds: Whether `waitMs` is honoured; off, every poll is answered at once.
         warnings: Sent with every submit answer.
+        documents: Results of routes that are not about queries, by method and the path's end: `GET explores`.
     """
 
     def __init__(self, *, token: str = "token-of-the-test") -> None:  # noqa: S107 - opens nothing real
@@ -90,6 +91,7 @@ class ScriptedService:
         self.on_request: Callable[[Asked], Answer | None] | None = None
         self.holds = False
         self.warnings: list[str] = []
+        self.documents: dict[str, JsonValue] = {}
         self._by_key: dict[str, str] = {}
         self._changed = threading.Condition(threading.RLock())
 
@@ -126,12 +128,20 @@ class ScriptedService:
             return {"healthy": True, "version": "0.0.0", "query": query}
         if asked.headers.get("authorization") != f"ApiKey {self.token}":
             raise errors.AuthorizationError("The token is not valid.")
+        if asked.path.startswith("/api/v1/projects/"):
+            return self._document(asked)
         name = asked.path.rpartition("/query/")[2]
-        if name == "sql":
+        if name in ("sql", "metric-query"):
             return self._submit(asked)
         if name.endswith("/cancel"):
             return self._cancel(self._query(name.removesuffix("/cancel")))
         return self._poll(self._query(name), asked)
+
+    def _document(self, asked: Asked) -> JsonValue:
+        name = f"{asked.method} {asked.path.split('/', 5)[5]}"
+        if name not in self.documents:
+            raise errors.NotFoundError(f"There is no {name}.")
+        return self.documents[name]
 
     def _query(self, query_uuid: str) -> ScriptedQuery:
         if query_uuid not in self.queries:
@@ -267,7 +277,7 @@ def serve(service: ScriptedService) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_POST = _handle  # noqa: N815 - names given by the standard library
+        do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names given by the standard library
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -6,7 +6,9 @@
     session.wait_for("batch:1")           # it is there
     session.release("batch:1")            # or session.cancel()
 
-Points, in the order they are passed: `connect`, `submit`, `schema`, `batch:0`, `batch:1`, …, `end`.
+Points, in the order they are passed: `connect`, `submit` or `attach`, `schema`, `batch:0`, `batch:1`, …, `end`.
+
+A script that is `resumable` keeps what it was asked: a session can attach to what another one has submitted.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Script:
     pauses: Collection[str] = ()  # points to wait at until released or cancelled
     query_id: str | None = "scripted-1"  # what `submit` returns
     dialect: str = "duckdb"  # for the check of the statement
+    resumable: bool = False  # a session can attach to what another one has submitted; `batches` must be a sequence
 
 
 class ScriptedWarehouse:
@@ -58,12 +61,19 @@ class ScriptedWarehouse:
         """
         self._scripts = {None: scripts} if isinstance(scripts, Script) else dict(scripts)
         self.sessions: list[ScriptedSession] = []  # all that were opened, in order
+        self.submitted: list[str | None] = []  # query id of each statement that was submitted, in order
+        self.stopped: list[str] = []  # query ids that `stop` was called with
 
     def open(self) -> ScriptedSession:
         """Return a session, also kept in `sessions`."""
         session = ScriptedSession(self)
         self.sessions.append(session)
         return session
+
+    def stop(self, query_id: str) -> bool:
+        """Note the id in `stopped`; True when a session has submitted it."""
+        self.stopped.append(query_id)
+        return query_id in self.submitted
 
     def ping(self) -> str:
         """Return a name and a version."""
@@ -93,6 +103,7 @@ class ScriptedSession:
         self.tag: QueryTag | None = None  # of that statement
         self.statement: Statement | None = None  # what was submitted
         self.cancelled = False
+        self.left = False  # let go without stopping the statement
         self.closed = False
         self.reached: list[str] = []  # points passed or waited at, in order
         self._warehouse = warehouse
@@ -101,6 +112,12 @@ class ScriptedSession:
         self._condition = threading.Condition()  # guards all of the above
         self._released: set[str] = set()
         self._connected = self._finished = False
+        self._first_row = 0
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the script is, or that for connecting before there is a statement."""
+        return self._script.resumable
 
     def connect(self) -> None:
         """Pass the point `connect`."""
@@ -117,7 +134,20 @@ class ScriptedSession:
         check_statement(statement.sql, dialect=script.dialect, allow_writes=statement.allow_writes)
         self.statement, self.tag, self._script = statement, statement.tag, script
         self._pass("submit")
+        self._warehouse.submitted.append(script.query_id)
         return script.query_id
+
+    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:
+        """Pass the point `attach` if a session has submitted the script under this id; begin at `first_row`."""
+        self.connect()
+        self._pass_over()
+        script = self._warehouse.script(statement.sql)
+        if not script.resumable or script.query_id != query_id or query_id not in self._warehouse.submitted:
+            return False
+        self.statement, self.tag, self._script = statement, statement.tag, script
+        self._first_row = first_row
+        self._pass("attach")
+        return True
 
     def schema(self) -> pa.Schema:
         """Pass the point `schema` and return the script's."""
@@ -133,14 +163,21 @@ class ScriptedSession:
         """Pass `batch:n` before each of the script's batches, and `end` after the last."""
         self.schema()
         limit = None if self.statement is None else self.statement.row_limit
+        if limit is not None:
+            limit = max(0, limit - self._first_row)
         yield from shaped_batches(self._pieces(), max_rows=max_rows, row_limit=limit, target_bytes=0)
         with self._condition:
             self._finished = True
 
     def _pieces(self) -> Iterator[pa.RecordBatch]:
+        skip = self._first_row
         for number, batch in enumerate(self._script.batches):
+            if skip >= batch.num_rows > 0:
+                skip -= batch.num_rows
+                continue
             self._pass(f"batch:{number}")
-            yield batch
+            yield batch.slice(skip)
+            skip = 0
         self._pass("end")
 
     def cancel(self) -> None:
@@ -149,6 +186,15 @@ class ScriptedSession:
             if not (self.closed or self._finished):
                 self.cancelled = True
                 self._condition.notify_all()
+
+    def leave(self) -> None:
+        """Let go of a resumable script, cancel any other."""
+        if not self.resumable:
+            return self.cancel()
+        with self._condition:
+            self.left = not (self.closed or self._finished)
+            self._condition.notify_all()
+        return None
 
     def close(self) -> None:
         """Mark the session closed."""
@@ -189,14 +235,14 @@ class ScriptedSession:
             self.reached.append(point)
             self._condition.notify_all()
         if point in self._script.pauses:
-            self._wait(lambda: self.cancelled or self.closed or point in self._released, None)
+            self._wait(lambda: self.cancelled or self.left or self.closed or point in self._released, None)
         self._pass_over()
         failure = self._script.failures.get(point)
         if failure is not None:
             raise failure
 
     def _pass_over(self) -> None:
-        if self.cancelled:
+        if self.cancelled or self.left:
             raise QueryCancelledError("The query was cancelled.")
         if self.closed:
             raise WarehouseConnectionError("The session is closed.")

@@ -3,7 +3,10 @@
 A query has one session to itself:
 
     open ──▶ connect ──▶ submit ──▶ schema ──▶ batches … ──▶ close
+      │          ╰─ attach ─▲                                            │
       └──────────────── cancel (any thread, any time) ────────────────┘
+
+Where a statement outlives its session (`resumable`), another session can attach to it instead of submitting it anew.
 
 Everything here blocks and is called on a query actor's work thread, except `cancel`, which is called from
 another thread while one of the others is blocked and makes it raise `QueryCancelledError` soon.
@@ -15,10 +18,10 @@ named until `submit`, which also makes sure that the connection is still what a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -26,7 +29,14 @@ if TYPE_CHECKING:
 
     from queryfleet.model import QueryTag
 
-__all__ = ["Statement", "Warehouse", "WarehouseSession"]
+__all__ = [
+    "PartitionedSession",
+    "ResultPartition",
+    "Statement",
+    "StoppableWarehouse",
+    "Warehouse",
+    "WarehouseSession",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,8 @@ class Statement:
 
 class WarehouseSession(Protocol):
     """One connection, running at most one statement. A context manager that closes itself."""
+
+    resumable: ClassVar[bool]  # the warehouse keeps statement and result when the session is lost; see `attach`
 
     def connect(self) -> None:
         """Reach the warehouse and log in. Does nothing when connected already.
@@ -73,6 +85,22 @@ class WarehouseSession(Protocol):
         """
         ...
 
+    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:
+        """Take over a statement that an earlier session submitted, instead of submitting it.
+
+        Args:
+            statement: As it was submitted, its limit counted over the whole result.
+            query_id: What `submit` returned.
+            first_row: `batches` begins at this row, from 0, wherever the earlier session's batches had their edges.
+
+        Returns:
+            False when there is nothing to take over: the warehouse cannot do this, has no such statement, or it
+            failed. Nothing has happened then, and `submit` may be called. True: go on with `schema`.
+
+        Raises like `submit`.
+        """
+        ...
+
     def schema(self) -> pa.Schema:
         """Wait for the result to begin and return its columns; raises like `submit`. Names are unique."""
         ...
@@ -86,6 +114,13 @@ class WarehouseSession(Protocol):
 
     def cancel(self) -> None:
         """Stop the statement in the warehouse. Callable from any thread at any time; idempotent."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of the statement without stopping it, for whoever has attached to it or will.
+
+        Ends calls under way as `cancel` does, and is `cancel` where the session is not `resumable`.
+        """
         ...
 
     def close(self) -> None:
@@ -108,4 +143,51 @@ class Warehouse(Protocol):
 
     def ping(self) -> str:
         """Log in, run a trivial statement, return the warehouse's name and version; raises like `connect`."""
+        ...
+
+
+@runtime_checkable
+class StoppableWarehouse(Protocol):
+    """A warehouse where anybody who has the id of a statement, and the rights, can stop it."""
+
+    def stop(self, query_id: str) -> bool:
+        """Stop a statement by the id that `submit` returned, whoever submitted it; raises like `connect`.
+
+        Returns:
+            False when nothing was stopped: it has ended, or is not known.
+        """
+        ...
+
+
+class ResultPartition(Protocol):
+    """A piece of a result that the warehouse keeps. Can be pickled, and read in any process without the session."""
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it has, at least 1."""
+        ...
+
+    @property
+    def byte_count(self) -> int:
+        """About how large they are in memory; 0 when they come with the piece."""
+        ...
+
+    def read(self) -> pa.RecordBatch:
+        """Fetch the rows, in the schema of the session. May raise the driver's own errors, such as for old links."""
+        ...
+
+
+@runtime_checkable
+class PartitionedSession(Protocol):
+    """A session whose result can be fetched in pieces by others."""
+
+    def partitions(self, *, first_row: int, end_row: int | None = None) -> Sequence[ResultPartition]:
+        """Return the pieces that hold exactly these rows, in order, with fresh links; after `schema`.
+
+        Args:
+            first_row: From 0, counted over the whole result.
+            end_row: The first row not wanted; None: all rows from there on.
+
+        Raises like `schema`. Any thread may ask, also while pieces are being read.
+        """
         ...

@@ -14,7 +14,7 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.duckdb_errors import connection_error, query_error, without_prefix
@@ -131,6 +131,8 @@ class DuckDBWarehouse:
 class DuckDBSession:
     """One statement on a connection of its own."""
 
+    resumable: ClassVar[bool] = False
+
     def __init__(self, warehouse: DuckDBWarehouse) -> None:
         self._warehouse = warehouse
         self._connecting = threading.Lock()  # held by the one thread that opens the file
@@ -183,6 +185,10 @@ class DuckDBSession:
             if relation is not None and statement.row_limit is not None and is_plain_query(sql, dialect="duckdb"):
                 relation = relation.limit(statement.row_limit)
             self._relation = relation
+
+    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:  # noqa: ARG002
+        """Return False: a statement ends with its process."""
+        return False
 
     def schema(self) -> pa.Schema:
         """Start the statement, wait for its first rows, and return its columns."""
@@ -239,6 +245,10 @@ class DuckDBSession:
                 return
             self._cancelled = True
         self._interrupt()
+
+    def leave(self) -> None:
+        """Stop the statement: nobody could go on with it."""
+        self.cancel()
 
     def _interrupt(self) -> None:
         """Interrupt until the thread inside DuckDB has come out; returns at once when there is none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from queryfleet.errors import (
     QueryCancelledError,
@@ -18,7 +18,7 @@ from queryfleet.errors import (
     WarehouseError,
     WarehouseQueryError,
 )
-from queryfleet.warehouse.postgres_backend import Opening, Target, introduction, run_plainly
+from queryfleet.warehouse.postgres_backend import Backend, Opening, Target, introduction, run_plainly
 from queryfleet.warehouse.postgres_errors import query_error
 from queryfleet.warehouse.postgres_types import plan_result
 from queryfleet.warehouse.ranges import RangeCheck
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from queryfleet.errors import ServiceError
     from queryfleet.warehouse.base import Statement
-    from queryfleet.warehouse.postgres_backend import Backend
     from queryfleet.warehouse.postgres_types import ResultPlan
 
 __all__ = ["PostgresSession", "PostgresWarehouse"]
@@ -107,6 +106,13 @@ class PostgresWarehouse:
         """Return a session. In `pg_stat_activity` it is `queryfleet idle`, and later `queryfleet <query_uuid>`."""
         return PostgresSession(self._target)
 
+    def stop(self, query_id: str) -> bool:
+        """End the server session that `submit` named."""
+        pid, _, started_at = query_id.partition("@")
+        if not pid.isdecimal() or not started_at:
+            return False
+        return self._target.terminate(Backend(pid=int(pid), started_at=started_at))
+
     def ping(self) -> str:
         """Log in and return `PostgreSQL` and the server's version; raises like `connect`."""
         return f"PostgreSQL {self._target.server_version()}"
@@ -114,6 +120,8 @@ class PostgresWarehouse:
 
 class PostgresSession:
     """One statement on a server session of its own."""
+
+    resumable: ClassVar[bool] = False
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -175,6 +183,10 @@ class PostgresSession:
         wrap = is_plain_query(self._sql, dialect="postgres")
         self._plan = plan_result(described, wrap=wrap)
         return str(backend)
+
+    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:  # noqa: ARG002
+        """Return False: a statement ends with its server session."""
+        return False
 
     def _introduce(self, statement: Statement) -> None:
         """Tell the server who asks, and what is allowed; one round trip that shows whether it is still there."""
@@ -281,6 +293,10 @@ class PostgresSession:
             # No second connection to be had: the protocol's own cancel request needs none.
             if not self._request_cancel():
                 raise
+
+    def leave(self) -> None:
+        """Stop the statement: nobody could go on with it."""
+        self.cancel()
 
     def _request_cancel(self) -> bool:
         import adbc_driver_manager

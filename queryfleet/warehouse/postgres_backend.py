@@ -126,8 +126,8 @@ class Target:
         pid, started_at = list(row.values())[:2]
         return Backend(pid=pid, started_at=started_at)
 
-    def terminate(self, backend: Backend) -> None:
-        """End a session from a separate connection; it is gone a moment later, or was already.
+    def terminate(self, backend: Backend) -> bool:
+        """End a session from a separate connection; it is gone a moment later, or was already: False then.
 
         Raises:
             WarehouseConnectionError: The server could not be reached, or refused.
@@ -138,13 +138,14 @@ class Target:
             with psycopg.connect(
                 self.conninfo("queryfleet cancel"), connect_timeout=_CONTROL_SECONDS, autocommit=True
             ) as control:
-                control.execute(
+                row = control.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where pid = %s and backend_start = %s::timestamptz",
                     [backend.pid, backend.started_at],
-                )
+                ).fetchone()
         except psycopg.Error as error:
             raise connection_error(str(error), target=str(self), secrets=self.secrets) from error
+        return row is not None and bool(row[0])
 
     def server_version(self) -> str:
         """Log in and return the server's version; raises like `open`."""

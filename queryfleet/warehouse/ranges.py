@@ -16,7 +16,7 @@ from queryfleet.errors import WarehouseQueryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RangeCheck"]
+__all__ = ["RangeCheck", "cast_advice"]
 
 _FIRST_DAY = -12_687_428  # -32767-01-01, in days since 1970-01-01
 _LAST_DAY = 11_248_737  # 32767-12-31
@@ -29,7 +29,7 @@ _HUGE_LIMIT_DIGITS = 38  # what an Arrow decimal128 promises to hold
 class RangeCheck:
     """Looks at the columns of one schema that can hold such values."""
 
-    text_cast: str  # how this warehouse spells a cast to text, with `{}` for the column: the fix in the message
+    text_cast: str  # how this warehouse spells a cast to text; see `cast_advice`
     columns: tuple[int, ...]  # positions of the columns to look at
 
     @classmethod
@@ -50,13 +50,24 @@ class RangeCheck:
         for index in self.columns:
             if not _in_range(batch.column(index)):
                 name, kind = batch.schema.field(index).name, batch.schema.field(index).type
-                fix = self.text_cast.format('"' + name.replace('"', '""') + '"')
+                fix = cast_advice(self.text_cast, name)
                 raise WarehouseQueryError(
                     f'Column "{name}" holds a value that cannot be delivered as {kind}: '
                     f"infinity, a year beyond 32767, the time 24:00:00, or more than 38 digits. "
                     f"Select it as text: {fix}.",
                     column=name,
                 )
+
+
+def cast_advice(text_cast: str, name: str) -> str:
+    """Return SQL that casts a column to text.
+
+    Args:
+        text_cast: With `{}` for the column, which is put in double quotes; with `` `{}` `` it is put in backticks.
+        name: Of the column.
+    """
+    quote = "`" if "`{}`" in text_cast else '"'
+    return text_cast.replace("`{}`", "{}").format(quote + name.replace(quote, quote * 2) + quote)
 
 
 def _bounds(kind: pa.DataType) -> tuple[int, int] | None:

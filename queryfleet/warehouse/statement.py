@@ -22,6 +22,7 @@ _QUERY_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _ABOUT_WORDS = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN"})
 _DIALECT_WORDS = {"duckdb": frozenset({"FROM", "SUMMARIZE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER"})}
 _CHANGE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
+_PIPE = "->>"  # in Snowflake: what follows is another statement, which reads the first one's rows
 # Where the warehouse itself has a read-only mode only these are refused here; a word nobody knows is most
 # likely misspelt, and the warehouse says so better. Elsewhere everything is refused that is not known to
 # read.
@@ -168,9 +169,25 @@ def _changing_word(words: Sequence[_Word], dialect: str) -> str | None:
         body = body[1:]
     if not body:
         return None
+    if dialect == "snowflake":
+        parts = _piped(body)
+        if len(parts) > 1:
+            return next(filter(None, (_changing_word(part, dialect) for part in parts)), None)
+    return _changing_alone(body, dialect)
+
+
+def _piped(body: Sequence[_Word]) -> list[Sequence[_Word]]:
+    """Cut a statement at its pipes."""
+    edges = [-1, *(number for number, word in enumerate(body) if word.text == _PIPE), len(body)]
+    return [body[begin + 1 : end] for begin, end in itertools.pairwise(edges)]
+
+
+def _changing_alone(body: Sequence[_Word], dialect: str) -> str | None:
     first, level = body[0].text, body[0].depth
     if first == "EXPLAIN":
         return _explained_change(body[1:], dialect)
+    if first == "WITH" and dialect == "snowflake" and _has_own_procedure(body):
+        return "CALL"
     if first in {"SELECT", "WITH"}:
         return _changing_query(body, level)
     if first == "PRAGMA" and len(body) > 1 and body[1].text in _READING_PRAGMAS:
@@ -178,6 +195,12 @@ def _changing_word(words: Sequence[_Word], dialect: str) -> str | None:
     if dialect in _READ_ONLY_DIALECTS:
         return first if first in _OTHER_WORDS else None
     return None if first in _QUERY_WORDS | _ABOUT_WORDS else first or "this"
+
+
+def _has_own_procedure(body: Sequence[_Word]) -> bool:
+    """Look for `with p as procedure () … call p()`, whose text is a program."""
+    texts = [word.text for word in body]
+    return any(texts[i : i + 3] == ["AS", "PROCEDURE", "("] for i in range(len(texts)))
 
 
 def _changing_query(body: Sequence[_Word], level: int) -> str | None:

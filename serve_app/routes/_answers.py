@@ -1,12 +1,21 @@
-"""How error answers are described in the API's documentation."""
+"""What routes share: how bodies and errors are described in the API's documentation, and members of answers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from queryfleet.errors import InvalidRequestError
 from queryfleet.schemas.responses import ErrorAnswer
+from serve_app.envelope import iso
 
-__all__ = ["errors"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from queryfleet.status.record import QueryRecord
+
+__all__ = ["KEY_CHARACTERS_MAX", "body_of", "cache_metadata", "errors", "wait_ms_of"]
+
+KEY_CHARACTERS_MAX = 255  # of an Idempotency-Key
 
 _MEANING = {
     400: "A well-formed value that cannot be accepted, or a body that is not JSON.",
@@ -28,3 +37,33 @@ def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
         code: {"model": ErrorAnswer, "description": _MEANING[code]} for code in codes
     }
     return described | {"default": {"model": ErrorAnswer, "description": "Any other error looks the same."}}
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the documentation of a JSON body that is read by hand, to bound its size; see `read_body`."""
+    schema = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+
+
+def cache_metadata(record: QueryRecord) -> dict[str, Any]:
+    """Return whether a query took rows that were there, and of when they are."""
+    if not record.cache_hit or record.results_created_at is None or record.results_expire_at is None:
+        return {"cacheHit": False}
+    return {
+        "cacheHit": True,
+        "cacheUpdatedTime": iso(record.results_created_at),
+        "cacheExpiresAt": iso(record.results_expire_at),
+    }
+
+
+def wait_ms_of(wanted: int | None, longest: int) -> int:
+    """Return how long an answer may be held.
+
+    Raises:
+        InvalidRequestError: Longer than is allowed.
+    """
+    if wanted is not None and wanted > longest:
+        raise InvalidRequestError(
+            f"waitMs must be at most {longest}.", waitMs={"message": f"must be at most {longest}", "value": wanted}
+        )
+    return wanted or 0

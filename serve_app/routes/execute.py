@@ -8,24 +8,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from actors.submit import submit_sql
-from queryfleet.errors import InvalidRequestError, NotSupportedError
+from actors.submit import PivotedStatement, submit_sql
+from queryfleet.errors import InvalidRequestError, JsonValue, NotSupportedError
 from queryfleet.limits import ProjectLimits
 from queryfleet.schemas.requests import SqlRequest
 from queryfleet.schemas.responses import ExecuteAnswer
-from queryfleet.status.record import QueryRecord
+from queryfleet.settings import Settings
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
-from serve_app.envelope import iso, ok
+from serve_app.envelope import ok
 from serve_app.pages import PageRequest
-from serve_app.routes._answers import errors
+from serve_app.pivots import PivotAsked, pivoted_sql
+from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, cache_metadata, errors, wait_ms_of
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
-
-_KEY_CHARACTERS_MAX = 255
-_SCHEMA = {"schema": {"$ref": f"#/components/schemas/{SqlRequest.__name__}"}}
-_BODY = {"requestBody": {"required": True, "content": {"application/json": _SCHEMA}}}
 
 
 @router.post(
@@ -34,7 +31,7 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": _SCHE
     summary="Run SQL",
     responses={200: {"model": ExecuteAnswer}, **errors(400, 401, 403, 404, 409, 413, 422, 429, 501, 503)},
     response_model=None,
-    openapi_extra=_BODY,
+    openapi_extra=body_of(SqlRequest),
 )
 async def execute_sql(
     request: Request,
@@ -46,7 +43,7 @@ async def execute_sql(
         Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds."),
     ] = None,
     idempotency_key: Annotated[
-        str | None, Header(max_length=_KEY_CHARACTERS_MAX, description="Repeating a request with its key runs it once.")
+        str | None, Header(max_length=KEY_CHARACTERS_MAX, description="Repeating a request with its key runs it once.")
     ] = None,
 ) -> Response:
     """Accept one SQL statement and return its `queryUuid` at once; errors of the SQL itself are told by the poll.
@@ -59,20 +56,22 @@ async def execute_sql(
     settings = services.settings
     body = await read_body(request, SqlRequest, bytes_max=settings.body_bytes_max)
     _refuse_unavailable(body)
-    wait_ms = _wait_ms(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
+    wait_ms = wait_ms_of(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
     if body.limit is not None and body.limit > settings.row_limit_max:
         raise InvalidRequestError(
             f"limit must be at most {settings.row_limit_max}; leave it out for all rows.",
             limit={"message": f"must be at most {settings.row_limit_max}", "value": body.limit},
         )
     project = await services.projects.definition(project_uuid)
+    limits = ProjectLimits.of(project, settings)
+    pivot = await asyncio.to_thread(_pivot_of, body, project, limits, settings) if body.pivotConfiguration else None
     # Shielded: a client that hangs up now leaves a whole query or none.
     acceptance = await asyncio.shield(
         submit_sql(
             services.statuses,
             project_uuid=project_uuid,
             project=project,
-            limits=ProjectLimits.of(project, settings),
+            limits=limits,
             user_uuid=caller.user_uuid,
             sql=body.sql,
             row_limit=body.limit,
@@ -80,12 +79,13 @@ async def execute_sql(
             idempotency_key=idempotency_key,
             use_cache=not body.invalidateCache,
             poll_ttl_seconds=body.pollTtl,
+            pivot=pivot,
         )
     )
     if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
         return ok(_accepted(acceptance.query_uuid))
     record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
-    accepted = _accepted(record.query_uuid) | {"cacheMetadata": _cache_metadata(record)}
+    accepted = _accepted(record.query_uuid) | {"cacheMetadata": cache_metadata(record)}
     if wait_ms == 0:
         return ok(accepted | {"status": record.status.value})
     record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
@@ -103,26 +103,18 @@ def _accepted(query_uuid: str) -> dict[str, Any]:
     }
 
 
-def _cache_metadata(record: QueryRecord) -> dict[str, Any]:
-    if not record.cache_hit or record.results_created_at is None or record.results_expire_at is None:
-        return {"cacheHit": False}
-    return {
-        "cacheHit": True,
-        "cacheUpdatedTime": iso(record.results_created_at),
-        "cacheExpiresAt": iso(record.results_expire_at),
-    }
+def _pivot_of(
+    body: SqlRequest, project: dict[str, JsonValue], limits: ProjectLimits, settings: Settings
+) -> PivotedStatement:
+    warehouse = project.get("warehouse")
+    return pivoted_sql(
+        body.sql,
+        PivotAsked.of(body.pivotConfiguration or {}, body.pivotPlan, limits, settings),
+        warehouse_type=str(warehouse.get("type")) if isinstance(warehouse, dict) else "",
+        row_limit=body.limit,
+    )
 
 
 def _refuse_unavailable(body: SqlRequest) -> None:
     if body.parameters:
         raise NotSupportedError("parameters are not available yet; write the values into the SQL.", field="parameters")
-    if body.pivotConfiguration:
-        raise NotSupportedError("pivotConfiguration is not available yet; leave it out.", field="pivotConfiguration")
-
-
-def _wait_ms(wanted: int | None, longest: int) -> int:
-    if wanted is not None and wanted > longest:
-        raise InvalidRequestError(
-            f"waitMs must be at most {longest}.", waitMs={"message": f"must be at most {longest}", "value": wanted}
-        )
-    return wanted or 0

@@ -51,7 +51,8 @@ async def query_history(
 ) -> Response:
     """Return one page of a project's queries: SQL, status, times of each phase, rows, bytes, attempts, cache hit.
 
-    The SQL is cut at 10,000 characters. Only an admin sees queries of other users.
+    The SQL is cut at 10,000 characters; it is empty for those who may not run SQL, since it shows the models' row
+    filters. Only an admin sees queries of other users.
     """
     project_uuid = caller.enter(projectUuid)
     if page < 1 or not 1 <= pageSize <= _PAGE_SIZE_MAX:
@@ -73,12 +74,13 @@ async def query_history(
     rows = []
     if skip < total:  # also keeps numbers that the database could not count to away from it
         rows = await services.statuses.history(wanted, count=pageSize, skip=skip, sql_characters=_SQL_CHARACTERS)
+    with_sql = caller.may_run_sql(project_uuid)
     results = {
         "page": page,
         "pageSize": pageSize,
         "totalResults": total,
         "totalPageCount": -(-total // pageSize),
-        "queries": [_entry(row) for row in rows],
+        "queries": [_entry(row, with_sql=with_sql) for row in rows],
     }
     return ok(results)
 
@@ -94,12 +96,13 @@ def _visible_user(caller: Account, project_uuid: str, wanted: str | None) -> str
     return known
 
 
-def _entry(row: HistoryEntry) -> dict[str, Any]:
+def _entry(row: HistoryEntry, *, with_sql: bool) -> dict[str, Any]:
     return {
         "queryUuid": row["query_uuid"],
         "userUuid": row["user_uuid"],
         "context": row["context"],
-        "sql": row["sql"],
+        "sql": row["sql"] if with_sql else "",
+        "exploreName": row["explore_name"],
         "status": row["status"],
         "phase": row["phase"],
         "attempt": row["attempt"],

@@ -134,3 +134,29 @@ def test_exit_codes_tell_what_went_wrong(run):
     assert run("sql", "delete from orders")[0] == 1
     assert run("sql", "select 1", "--format", "nosuch")[0] == 2
     assert run("sql", "select 1", "--url", "http://127.0.0.1:9", "--token", "t")[0] == 3
+
+
+def test_models_are_asked_pushed_and_opened_to_others(run, service):
+    """Explores, their fields, a question, a new token that sees the same, and models that are pushed."""
+    code, out, _ = run("explores")
+    assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["customers", "orders", "products"])
+    code, out, _ = run("explores", "orders")
+    assert "orders_revenue" in out
+    question = ["query", "orders", "-d", "orders_status", "-m", "orders_order_count", "-f", "orders_status!=placed"]
+    question += ["-f", "orders_amount>=100", "-s", "-orders_order_count", "--limit", "2", "--format", "csv"]
+    code, out, err = run(*question)
+    assert code == 0, err
+    expected = service.warehouses.shop_rows(
+        "select status, count(*) from orders where status <> 'placed' and amount >= 100"
+        " group by 1 order by 2 desc limit 2"
+    )
+    assert list(csv.reader(io.StringIO(out, newline="")))[1:] == [[status, str(count)] for status, count in expected]
+    code, token, _ = run("token", "create", "Ada", "--role", "viewer", "--attribute", "region=north")
+    assert code == 0
+    assert run(*question, "--token", token.strip(), "--url", service.process.url)[:2] == (0, out)
+    assert run("sql", "select 1", "--token", token.strip(), "--url", service.process.url)[0] == 1
+    code, out, err = run("project", "push", service.warehouses.folders[0])
+    assert (code, "3 explores" in out) == (0, True), err
+    code, _, err = run("query", "orders", "-m", "orders_revenu")
+    assert code == 1
+    assert "orders_revenue" in err

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import httpx2
 import pytest
 
 from queryfleet.errors import InternalError, ObjectNotFoundError, ResultCorruptError
@@ -266,3 +267,90 @@ async def test_close_twice_then_use_is_a_bug(place):
             await call
     with pytest.raises(InternalError, match="closed"):
         await keys_below(opened)
+
+
+# Streams -------------------------------------------------------------------------------------------------------
+
+
+async def stream_of(*pieces: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:
+    """Yield the pieces, then maybe fail."""
+    for piece in pieces:
+        yield piece
+    if error is not None:
+        raise error
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [10], [3 * MIB] * 3, [20 * MIB, 1], [8 * MIB], [8 * MIB] * 2])
+async def test_stream_of_any_size_is_one_whole_object(store, sizes):
+    """However the pieces are cut, the object is all of them."""
+    pieces = [os.urandom(size) for size in sizes]
+    whole = b"".join(pieces)
+    assert await store.put_stream("results/q/1/exports/a.csv", stream_of(*pieces)) == len(whole)
+    assert await store.get("results/q/1/exports/a.csv") == whole
+    assert await keys_below(store) == ["results/q/1/exports/a.csv"]
+
+
+async def test_stream_that_fails_leaves_what_was_there(store):
+    """A stream that breaks off in the middle neither shows a part nor harms the older object."""
+    await store.put("a", b"old")
+    for key in ("a", "b"):
+        with pytest.raises(RuntimeError):
+            await store.put_stream(key, stream_of(os.urandom(9 * MIB), os.urandom(9 * MIB), error=RuntimeError()))
+    assert (await keys_below(store), await store.get("a")) == (["a"], b"old")
+
+
+async def test_stream_that_is_cancelled_leaves_nothing(store):
+    """A cancelled stream shows nothing, and nothing of it appears later."""
+    reached = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield os.urandom(8 * MIB)
+        reached.set()
+        await asyncio.Event().wait()
+
+    writing = asyncio.create_task(store.put_stream("a", endless()))
+    await asyncio.wait_for(reached.wait(), 30)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert await keys_below(store) == []
+    assert await store.abandon_uploads(datetime.now(UTC) + timedelta(hours=1)) == 0
+
+
+async def test_signed_url_reads_the_object_and_nothing_else(store, place):
+    """A link gives the bytes and ranges of its object to anybody; stores that are no web servers give none."""
+    await store.put("results/ä b.csv", b"0123456789")
+    url = await store.signed_url("results/ä b.csv", seconds=60, file_name="Größe 1.csv")
+    if place.options is None:
+        assert url is None
+        return
+    assert place.options.secret_access_key.get_secret_value() not in url
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = await http.get(url)
+        assert (answer.status_code, answer.content) == (200, b"0123456789")
+        part = await http.get(url, headers={"Range": "bytes=3-5"})
+        assert part.content == b"345"
+        assert (await http.get(url.replace("results", "result"))).status_code >= 400
+    elsewhere = open_store(place.url, replace(place.options, links_url="http://links.test:1234"))
+    assert (await elsewhere.signed_url("a", seconds=60)).startswith("http://links.test:1234/tests/")
+    await elsewhere.close()
+    nowhere = open_store(place.url, replace(place.options, links_url="none"))
+    assert await nowhere.signed_url("a", seconds=60) is None
+    await nowhere.close()
+
+
+async def test_abandoned_stream_is_dropped_once_it_is_old(store, place):
+    """What a process that died has left of a stream goes, if it is old enough; objects stay."""
+    await store.put("results/a", b"x")
+    left = 1
+    if place.options is not None:
+        await store.send("create_multipart_upload", store._name("results/b"))
+    elif place.url.startswith("file:"):
+        (store._root / "results" / ".queryfleet-put-left").write_bytes(b"half")
+    else:
+        left = 0
+    now = datetime.now(UTC)
+    assert await store.abandon_uploads(now - timedelta(hours=1)) == 0
+    assert await store.abandon_uploads(now + timedelta(hours=1)) == left
+    assert await store.abandon_uploads(now + timedelta(hours=1)) == 0
+    assert await keys_below(store) == ["results/a"]

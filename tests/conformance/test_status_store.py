@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from queryfleet.errors import AttemptFencedError, ConflictError, NotFoundError, TooManyRequestsError
 from queryfleet.model import Column, ColumnType
 from queryfleet.status.admission import claim_order
-from queryfleet.status.record import Failure, HistoryEntry, HistoryFilter
+from queryfleet.status.record import Failure, HistoryEntry, HistoryFilter, Resume, StoredRows
 from queryfleet.status.transitions import Phase, QueryStatus
 from tests.fixtures.statuses import PROJECT, USER, age, chunk, claimed, finish, new_query, shared_query
 
@@ -22,6 +23,17 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 def statuses(any_statuses):
     """Give each kind of store in turn."""
     return any_statuses
+
+
+async def test_load_many_gives_each_query_once_as_load_does(statuses):
+    """Many queries are read at once, those that wait for another one included; unknown ones are left out."""
+    leader = await claimed(statuses, cache_key=b"k" * 32)
+    follower = new_query(cache_key=b"k" * 32)
+    await statuses.accept(follower)
+    asked = [leader.query_uuid, follower.query_uuid, str(uuid.uuid4()), leader.query_uuid]
+    found = {record.query_uuid: record for record in await statuses.load_many(asked)}
+    assert found == {query_uuid: await statuses.load(query_uuid) for query_uuid in asked[:2]}
+    assert await statuses.load_many([]) == []
 
 
 async def test_accept_then_load_gives_a_pending_query(statuses):
@@ -126,6 +138,81 @@ async def test_commit_out_of_order_is_refused(statuses):
     record = await claimed(statuses)
     with pytest.raises(AttemptFencedError):
         await statuses.commit_chunk(record.query_uuid, record.attempt, chunk(1, 10, 10))
+
+
+async def lost_with_chunks(statuses, *, count=2):
+    """Return the second attempt at a query whose first one committed chunks and was lost."""
+    record = await claimed(statuses)
+    uuid_ = record.query_uuid
+    await statuses.record_executing(uuid_, 1, "w-1")
+    columns = (Column(reference="n", type=ColumnType.NUMBER),)
+    await statuses.record_fetching(uuid_, 1, columns=columns, arrow_schema=b"schema")
+    for index in range(count):
+        await statuses.commit_chunk(uuid_, 1, chunk(index, 10 * index, 10, uuid_))
+    assert await statuses.lose(uuid_, 1, attempts_max=9, reason="test") is QueryStatus.PENDING
+    return await statuses.claim(uuid_, "b", lease_seconds=30)
+
+
+async def test_claim_after_a_loss_tells_what_was_left(statuses):
+    """The next attempt learns statement, attempt and schema, and begins without a row."""
+    record = await lost_with_chunks(statuses)
+    assert record.resume == Resume(query_id="w-1", attempt=1, arrow_schema=b"schema")
+    assert (record.warehouse_query_id, record.row_count, record.chunk_count) == (None, 0, 0)
+    assert await statuses.known_attempts([record.query_uuid]) == {record.query_uuid: range(1, 3)}
+    first = await claimed(statuses)
+    assert first.resume is None
+
+
+async def test_claim_after_two_losses_tells_of_the_attempt_that_reached_the_warehouse(statuses):
+    """An attempt that was lost before it got anywhere changes nothing in what can be taken over."""
+    record = await lost_with_chunks(statuses)
+    await statuses.lose(record.query_uuid, 2, attempts_max=9, reason="test")
+    third = await statuses.claim(record.query_uuid, "c", lease_seconds=30)
+    assert (third.attempt, third.resume) == (3, record.resume)
+
+
+async def test_keep_chunks_makes_them_the_first_ones_once(statuses):
+    """Kept chunks count, later ones follow them, and a repeat after a lost answer changes nothing."""
+    record = await lost_with_chunks(statuses)
+    uuid_ = record.query_uuid
+    await statuses.record_executing(uuid_, 2, "w-1")
+    for _ in range(2):
+        await statuses.keep_chunks(uuid_, 2, from_attempt=1, chunk_count=2)
+    now = await statuses.load(uuid_)
+    assert (now.row_count, now.byte_count, now.chunk_count, now.warehouse_query_id) == (20, 200, 2, "w-1")
+    last = chunk(2, 20, 10, uuid_, 2)
+    await statuses.commit_chunk(uuid_, 2, last)
+    await statuses.keep_chunks(uuid_, 2, from_attempt=1, chunk_count=2)
+    await finish(statuses, now, (), row_count=30, byte_count=300, chunk_count=3)
+    kept = await statuses.chunks(uuid_, 2, first_row=0, end_row=30)
+    assert kept == (chunk(0, 0, 10, uuid_), chunk(1, 10, 10, uuid_), last)
+    assert await statuses.chunks(uuid_, 1, first_row=0, end_row=30) == ()
+    assert await statuses.known_attempts([uuid_]) == {uuid_: range(1, 3)}
+
+
+@pytest.mark.parametrize("wrong", [{"attempt": 1}, {"attempt": 3}, {"from_attempt": 2}, {"chunk_count": 1}])
+async def test_keep_chunks_of_something_else_is_refused(statuses, wrong):
+    """Only the current attempt keeps chunks, and only exactly those that were left to it."""
+    record = await lost_with_chunks(statuses)
+    values = {"attempt": 2, "from_attempt": 1, "chunk_count": 2} | wrong
+    attempt = values.pop("attempt")
+    with pytest.raises(AttemptFencedError):
+        await statuses.keep_chunks(record.query_uuid, attempt, **values)
+    assert (await statuses.load(record.query_uuid)).chunk_count == 0
+    assert len(await statuses.chunks(record.query_uuid, 1, first_row=0, end_row=20)) == 2
+
+
+@pytest.mark.parametrize("then", ["cancel", "other statement"])
+async def test_keep_chunks_too_late_is_refused(statuses, then):
+    """After a cancel, or once the attempt has a statement of its own, nothing is kept."""
+    record = await lost_with_chunks(statuses)
+    if then == "cancel":
+        await statuses.request_cancel(record.query_uuid)
+    else:
+        await statuses.record_executing(record.query_uuid, 2, "w-2")
+        assert await statuses.known_attempts([record.query_uuid]) == {record.query_uuid: range(2, 3)}
+    with pytest.raises(AttemptFencedError):
+        await statuses.keep_chunks(record.query_uuid, 2, from_attempt=1, chunk_count=2)
 
 
 async def test_commit_repeated_counts_once(statuses):
@@ -527,11 +614,11 @@ async def test_expired_results_are_told_once_and_then_forgotten(statuses):
     assert await statuses.expired_results(now=now, count=10) == []
     (expired,) = await statuses.expired_results(now=now + timedelta(hours=1), count=10)
     assert (expired["query_uuid"], expired["attempt"]) == (record.query_uuid, 1)
-    assert await statuses.known_attempts([record.query_uuid, str(uuid.uuid4())]) == {record.query_uuid: 1}
+    assert await statuses.known_attempts([record.query_uuid, str(uuid.uuid4())]) == {record.query_uuid: range(1, 2)}
     await statuses.forget_chunks(record.query_uuid, 1)
     await statuses.mark_deleted(record.query_uuid)
     assert await statuses.expired_results(now=now + timedelta(hours=1), count=10) == []
-    assert await statuses.known_attempts([record.query_uuid]) == {record.query_uuid: None}
+    assert await statuses.known_attempts([record.query_uuid]) == {record.query_uuid: range(0)}
     assert not (await statuses.accept(shared_query())).cache_hit
     assert await statuses.forget_history(before=now - timedelta(hours=1), count=10) == 0
     assert await statuses.forget_history(before=now + timedelta(hours=1), count=10) == 1
@@ -581,3 +668,98 @@ async def test_put_token_again_keeps_its_uuid_and_adds_roles(statuses):
     assert first == again
     row = await statuses.load_token(b"h")
     assert (row["token_uuid"], row["roles"]) == (first, {PROJECT: "admin", other: "editor"})
+
+
+async def test_put_project_again_raises_its_version_and_keeps_models_not_given(statuses):
+    """A copy knows by one number whether it is the newest, and a definition alone leaves the models."""
+    before = await statuses.project_version(PROJECT)
+    second = await statuses.put_project(PROJECT, "Shop", {"name": "Shop"}, b"models")
+    third = await statuses.put_project(PROJECT, "Shop 2", {"name": "Shop 2"})
+    stored = await statuses.load_stored_project(PROJECT)
+    assert before < second < third == await statuses.project_version(PROJECT) == stored["version"]
+    assert (stored["name"], stored["definition"], bytes(stored["models"])) == ("Shop 2", {"name": "Shop 2"}, b"models")
+
+
+async def test_project_that_is_not_there_has_no_version(statuses):
+    """What nobody stored is nothing."""
+    unknown = str(uuid.uuid4())
+    assert await statuses.project_version(unknown) is None
+    assert await statuses.load_stored_project(unknown) is None
+
+
+async def test_token_has_its_users_attributes_in_each_project(statuses):
+    """What a user may see is said for each project, and replaced as a whole."""
+    other = str(uuid.uuid4())
+    await statuses.put_project(other, "Other", {})
+    token = {"token_uuid": str(uuid.uuid4()), "token_hash": b"h", "user_uuid": USER, "name": "n"}
+    roles = {PROJECT: "viewer", other: "viewer"}
+    given = {PROJECT: {"region": ["north", "south"], "level": ["1"]}}
+    await statuses.put_token(**token, roles=roles, attributes=given, email="a@example.com")
+    row = await statuses.load_token(b"h")
+    assert (row["attributes"], row["email"]) == (given | {other: {}}, "a@example.com")
+    await statuses.put_token(**token, roles={PROJECT: "viewer"}, attributes={PROJECT: {"region": ["east"]}})
+    row = await statuses.load_token(b"h")
+    assert (row["attributes"], row["email"]) == ({PROJECT: {"region": ["east"]}, other: {}}, None)
+
+
+async def test_token_past_its_expiry_is_unknown(statuses):
+    """An expired token opens nothing."""
+    token = {"token_uuid": str(uuid.uuid4()), "token_hash": b"h", "user_uuid": USER, "name": "n", "roles": {}}
+    now = datetime.now(UTC)
+    await statuses.put_token(**token, expires_at=now + timedelta(hours=1))
+    assert (await statuses.load_token(b"h"))["user_uuid"] == USER
+    await statuses.put_token(**token, expires_at=now - timedelta(hours=1))
+    assert await statuses.load_token(b"h") is None
+
+
+async def test_query_keeps_what_was_asked_of_the_models(statuses):
+    """Descriptions of columns keep their order, also for a query that takes the rows of an equal one."""
+    fields = {"zeta": {"type": "number"}, "a": {"label": "A", "type": "string"}}
+    asked = {"fields": fields, "timezone": "Europe/Oslo", "question": {"metricQuery": {"exploreName": "orders"}}}
+    leader = await claimed(statuses, cache_key=b"k" * 32, **asked)
+    follower, hit = shared_query(fields={"b": {}}), shared_query(fields={"c": {}})
+    await statuses.accept(follower)
+    assert (await statuses.load(follower.query_uuid)).fields == {"b": {}}
+    await finish(statuses, leader)
+    await statuses.accept(hit)
+    records = [await statuses.load(query_uuid) for query_uuid in (leader.query_uuid, hit.query_uuid)]
+    assert [list(record.fields) for record in records] == [["zeta", "a"], ["c"]]
+    assert [record.timezone for record in records] == ["Europe/Oslo", None]
+    entries = await statuses.history(HistoryFilter(project_uuid=PROJECT), count=9, skip=0, sql_characters=9)
+    assert [entry["explore_name"] for entry in entries] == [None, None, "orders"]
+
+
+async def test_accept_with_an_error_is_an_ended_query(statuses):
+    """What cannot run is told by the poll, and never claimed."""
+    query = new_query(outcome=Failure(name="ParameterError", message="no", status=400, details={"x": 1}), sql="")
+    assert (await statuses.accept(query)).created
+    record = await statuses.load(query.query_uuid)
+    assert (record.status, record.failure) == (QueryStatus.ERROR, query.outcome)
+    assert record.timings.ended_at is not None
+    assert await statuses.waiting() == []
+    assert await statuses.claim(query.query_uuid, "query-a", lease_seconds=30) is None
+
+
+async def test_accept_with_rows_is_a_ready_query_until_it_expires(statuses):
+    """Rows that were known at once are read like any others, and cleaned up like any others."""
+    columns = (Column(reference="n", type=ColumnType.STRING),)
+    query = new_query()
+    rows = StoredRows(columns=columns, arrow_schema=b"s", chunk=chunk(0, 0, 3, query.query_uuid, 0), ttl_seconds=60)
+    await statuses.accept(replace(query, outcome=rows))
+    record = await statuses.load(query.query_uuid)
+    assert (record.status, record.columns, record.row_count) == (QueryStatus.READY, columns, 3)
+    assert await statuses.chunks(record.result_query_uuid, record.result_attempt, first_row=0, end_row=3) == (
+        rows.chunk,
+    )
+    assert await statuses.known_attempts([query.query_uuid]) == {query.query_uuid: range(1)}
+    later = datetime.now(UTC) + timedelta(seconds=61)
+    expired = await statuses.expired_results(now=later, count=9)
+    assert [(row["query_uuid"], row["attempt"]) for row in expired] == [(query.query_uuid, 0)]
+
+
+async def test_accept_with_an_outcome_repeated_gives_the_first_query(statuses):
+    """A key works for queries that never run, too."""
+    outcome = Failure(name="ParameterError", message="no", status=400)
+    first = await statuses.accept(new_query(outcome=outcome, idempotency_key="k"))
+    again = await statuses.accept(new_query(outcome=outcome, idempotency_key="k"))
+    assert (again.query_uuid, again.created) == (first.query_uuid, False)

@@ -13,7 +13,8 @@ import pytest
 from queryfleet.errors import AttemptFencedError, StatusStoreError
 from queryfleet.status.changes import QUERY_CHANNEL, WORK_CHANNEL, ChangeListener
 from queryfleet.status.migrations import LATEST, migrate, schema_version
-from queryfleet.status.postgres import PostgresStatusStore, load_statements
+from queryfleet.status.postgres import PostgresStatusStore
+from queryfleet.status.postgres_connections import load_statements
 from queryfleet.status.record import Failure
 from queryfleet.status.rows import new_values
 from queryfleet.status.transitions import QueryStatus

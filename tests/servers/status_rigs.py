@@ -9,7 +9,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from queryfleet.status.memory import MemoryStatusStore
-from queryfleet.status.postgres import PostgresStatusStore, load_statements
+from queryfleet.status.postgres import PostgresStatusStore
+from queryfleet.status.postgres_connections import load_statements
 from queryfleet.status.rows import Row, chunk_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,13 @@ class Tokens:
 
     def __init__(self, **roles):
         self.rows = {
-            token_hash(token): {"token_uuid": token, "user_uuid": f"user of {token}", "roles": {PROJECT: role}}
+            token_hash(token): {
+                "token_uuid": token,
+                "user_uuid": f"user of {token}",
+                "email": f"{token}@example.com",
+                "roles": {PROJECT: role},
+                "attributes": {PROJECT: {"role": [role]}},
+            }
             for token, role in roles.items()
         }
         self.asked = 0

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from actors.messages import Assignment
 from actors.services import database_url, open_result_store, warm_up_store
 from actors.warehouses import open_warehouse
-from queryfleet.errors import ConfigurationError, NotSupportedError, StorageError
+from queryfleet.errors import ConfigurationError, StorageError
 from queryfleet.results.store_local import LocalStore
 from queryfleet.results.store_memory import MemoryStore
 from queryfleet.settings import Settings
@@ -46,14 +46,19 @@ def test_open_warehouse_without_its_secret_names_the_variable(monkeypatch):
         open_warehouse(stored)
 
 
-def test_open_warehouse_of_a_type_without_driver_is_refused():
-    """A project may name a warehouse that this release cannot run yet; the error says which."""
-    stored = definition(type="snowflake", account="a", user="u", token="${TOKEN}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOKEN", "geheim")
-        with pytest.raises(NotSupportedError) as caught:
-            open_warehouse(stored)
-    assert caught.value.details["type"] == "snowflake"
+def test_open_warehouse_of_snowflake_has_the_login(monkeypatch):
+    """Every key of the project reaches the login; nothing of the secret is shown."""
+    monkeypatch.setenv("TOKEN", "geheim")
+    keys = {"role": "R", "warehouse": "W", "database": "D", "schema": "S", "port": 1, "host": "h", "protocol": "http"}
+    stored = definition(
+        type="snowflake", account="a", user="u", token="${TOKEN}", authenticator="oauth",
+        statement_timeout_seconds=7, **keys,
+    )  # fmt: skip
+    warehouse = open_warehouse(stored)
+    driver = warehouse._driver
+    assert (driver.login.token, driver.login.token_kind, driver.statement_timeout_seconds) == ("geheim", "oauth", 7)
+    assert {name: getattr(driver.login, name) for name in keys} == keys
+    assert "geheim" not in f"{warehouse!r}{driver.login!r}{driver.login}"
 
 
 @pytest.mark.parametrize("open_part", [database_url, open_result_store])

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from queryfleet.columns import LogicalType, column_of, logical_field
+from queryfleet.encoding.json_text import json_texts
 from queryfleet.errors import InternalError, ParameterError
 from queryfleet.formatting import format_column, format_value, is_formattable, raw_column, raw_value, rule_of
 from queryfleet.model import ColumnType
-from queryfleet.results.json_text import json_texts
 
 EXPRESSIONS = [
     *("#,##0.00", "0%", "0.0%", "$#,##0", '#,##0.0,"K"', "0.00E+00", "[$€]#,##0.00", "yyyy-mm-dd", "@"),

@@ -205,7 +205,8 @@ def test_close_while_connecting_ends_the_login() -> None:
         (DuckDBConfig(path="/d"), 30.0, 30.0),
         (DuckDBConfig(path="/d", read_only=False), None, 0.0),
         (DuckDBConfig(path="/d", read_only=False), 30.0, 0.0),
-        (SnowflakeConfig(account="a", user="u", token="t"), 30.0, 0.0),
+        (SnowflakeConfig(account="a", user="u", token="t"), None, 60.0),
+        (SnowflakeConfig(account="a", user="u", token="t"), 30.0, 30.0),
     ],
 )
 def test_hold_seconds_suit_the_warehouse(config: WarehouseConfig, wanted: float | None, expected: float) -> None:

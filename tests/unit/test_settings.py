@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from queryfleet.errors import ConfigurationError
 from queryfleet.settings import PREFIX, Settings, load_settings, unknown_variables
+from serve_app.clock import question_time
 
 DATABASE_URL = "postgresql://app:geheim@db.example.com/queryfleet"
 
@@ -132,3 +133,19 @@ def test_unknown_variables_accept_every_setting_and_the_clients_own():
 def test_settings_each_say_what_they_are_for():
     """Every setting has a description: the reference page is made of them."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2024-06-12", "2024-06-12T15:30:00"])
+def test_test_clock_that_is_no_moment_is_refused(monkeypatch, text):
+    """A fixed clock without a zone would mean another moment on another machine."""
+    monkeypatch.setenv("QUERYFLEET_TEST_NOW", text)
+    with pytest.raises(ConfigurationError, match="QUERYFLEET_TEST_NOW"):
+        load_settings()
+
+
+def test_test_clock_is_the_time_of_questions():
+    """With it the moment stands still; without it, it is the last whole step."""
+    fixed = question_time(Settings(test_now="2024-06-12T17:30:00.5+02:00"))
+    assert fixed.isoformat() == "2024-06-12T15:30:00.500000+00:00"
+    now = question_time(Settings(clock_step_seconds=3600))
+    assert (now.minute, now.second, now.microsecond) == (0, 0, 0)

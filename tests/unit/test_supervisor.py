@@ -52,6 +52,22 @@ class Actor:
         self.describe = Method(*reports)
         self.wait_idle = Method(None)
         self.cancel = Method(True)
+        self.stop_statement = Method(True)
+
+
+class NoExports:
+    """Stands for the dispatch of files: there are none."""
+
+    is_idle = True
+
+    def __init__(self, *_):
+        pass
+
+    async def claim(self):
+        """Find nothing."""
+
+    async def sweep(self):
+        """Find nothing."""
 
 
 @pytest.fixture
@@ -60,6 +76,7 @@ async def supervisor(monkeypatch):
     monkeypatch.setattr(ActorPool, "_start", lambda _: asyncio.sleep(3600))
     monkeypatch.setattr("actors.pool.ray.kill", lambda _: None)
     monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(module, "ExportDispatch", NoExports)
     made = Supervisor(Settings(pool_size=1, lease_seconds=1.0), NoMeter(), 1)
     made._statuses = MemoryStatusStore()
     await made._statuses.open()
@@ -99,6 +116,19 @@ async def test_lost_attempt_goes_back_into_the_queue_unless_it_may_have_written(
     _, writing = await _running(supervisor)
     await supervisor._lose(writing, 1, "test")
     assert await _status(supervisor, writing) is QueryStatus.ERROR
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_lost_attempt_that_ends_the_query_has_its_statement_stopped(supervisor, cancelled):
+    """What nobody will take over must not run on in the warehouse; what will be is left alone."""
+    actor = Actor(None)
+    _, query_uuid = await _running(supervisor, actor)
+    await supervisor._statuses.record_executing(query_uuid, 1, "w-1")
+    if cancelled:
+        await supervisor._statuses.request_cancel(query_uuid)
+    await supervisor._lose(query_uuid, 1, "test")
+    await asyncio.gather(*supervisor._tasks)
+    assert actor.stop_statement.calls == int(cancelled)
 
 
 async def test_expired_lease_of_an_actor_that_is_known_is_waited_for_after_an_outage(supervisor):

@@ -7,7 +7,16 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queryfleet.results.texts import assemble, from_strings, listed, merged, picked, text_array
+from queryfleet.encoding.texts import (
+    assemble,
+    from_strings,
+    interleaved,
+    listed,
+    merged,
+    overlay,
+    picked,
+    text_array,
+)
 
 _WORD = st.none() | st.binary(max_size=9) | st.sampled_from([b"x" * 63, b"y" * 64, b"z" * 65, b"w" * 300])
 
@@ -38,6 +47,26 @@ def test_assemble_any_texts_equals_naive_join(data):
         lines.append(b"".join(pieces))
     assert b"".join(lines) == data_bytes[: offsets[-1]].tobytes()
     assert [0, *np.cumsum([len(line) for line in lines], dtype=int).tolist()] == offsets.tolist()
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_interleaved_with_heads_equals_naive_join(data):
+    """Lines with room for heads, and the heads written into it, are what joining row by row gives."""
+    rows, width = data.draw(st.integers(0, 12)), data.draw(st.integers(1, 3))
+    wraps = [data.draw(st.sampled_from([b"", b'""', b"[]"])) for _ in range(width)]
+    table = [data.draw(st.lists(_WORD, min_size=rows, max_size=rows)) for _ in range(width)]
+    heads = [data.draw(st.binary(max_size=4) | st.just(b"h" * 150)) for _ in range(rows)]
+    spaces = np.array([len(head) for head in heads], dtype=np.int64)
+    out, offsets = interleaved([_texts(words, wrap) for words, wrap in zip(table, wraps, strict=True)], spaces)
+    begins = offsets[:-1] - spaces
+    overlay(out, begins, listed(heads))
+    lines = [
+        head + b"".join(_naive(words[row], wrap) for words, wrap in zip(table, wraps, strict=True))
+        for row, head in enumerate(heads)
+    ]
+    assert b"".join(lines) == out[: offsets[-1]].tobytes()
+    assert np.cumsum([0, *map(len, lines)], dtype=int).tolist() == [*begins.tolist(), int(offsets[-1])]
 
 
 def test_text_array_sliced_strings_keep_their_rows():

@@ -11,9 +11,14 @@ import pytest
 from queryfleet.errors import ConfigurationError
 from queryfleet.section import Section
 from queryfleet.warehouse_config import (
+    BigQueryConfig,
+    ClickHouseConfig,
     DuckDBConfig,
     PostgresConfig,
+    RedshiftConfig,
     SnowflakeConfig,
+    SQLAlchemyConfig,
+    TrinoConfig,
     WarehouseConfig,
     parse_warehouse,
 )
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path("/projects/shop")
 POSTGRES: dict[str, JsonValue] = {"type": "postgres", "host": "db", "user": "u", "database": "shop"}
+TRINO: dict[str, JsonValue] = {"type": "trino", "host": "t", "user": "u"}
+REDSHIFT: dict[str, JsonValue] = {"type": "redshift", "host": "db", "user": "u", "database": "shop"}
+CLICKHOUSE: dict[str, JsonValue] = {"type": "clickhouse", "host": "c"}
 SNOWFLAKE: dict[str, JsonValue] = {"type": "snowflake", "account": "org-acc", "user": "u"}
 
 
@@ -45,6 +53,32 @@ def parse(values: dict[str, JsonValue], folder: Path | None = FOLDER) -> Warehou
             {"type": "duckdb", "path": "/x", "read_only": False, "allow_external_access": True},
             DuckDBConfig(path="/x", read_only=False, allow_external_access=True),
         ),
+        ({"type": "sqlalchemy", "url": "${URL}"}, SQLAlchemyConfig(url="${URL}")),
+        (
+            {"type": "sqlalchemy", "url": "mysql+pymysql://u:${P}@db/shop", "statement_timeout_seconds": 60},
+            SQLAlchemyConfig(url="mysql+pymysql://u:${P}@db/shop", statement_timeout_seconds=60),
+        ),
+        (
+            {"type": "sqlalchemy", "url": "sqlite:////data/shop.sqlite"},
+            SQLAlchemyConfig(url="sqlite:////data/shop.sqlite"),
+        ),
+        (
+            {"type": "clickhouse", "host": "ch", "user": "u", "password": "${P}", "secure": True, "port": 9440},
+            ClickHouseConfig(host="ch", user="u", password="${P}", secure=True, port=9440),
+        ),
+        (
+            {"type": "trino", "host": "t", "user": "u", "token": "${T}", "catalog": "c", "http_scheme": "http"},
+            TrinoConfig(host="t", user="u", token="${T}", catalog="c", http_scheme="http"),
+        ),
+        (
+            {"type": "bigquery", "project": "p", "credentials_path": "key.json", "maximum_bytes_billed": 10**12},
+            BigQueryConfig(project="p", credentials_path="/projects/shop/key.json", maximum_bytes_billed=10**12),
+        ),
+        (REDSHIFT, RedshiftConfig(host="db", user="u", database="shop")),
+        (
+            {**REDSHIFT, "port": 5440, "password": "${P}", "sslmode": "require"},
+            RedshiftConfig(host="db", user="u", database="shop", port=5440, password="${P}", sslmode="require"),
+        ),
         (POSTGRES, PostgresConfig(host="db", user="u", database="shop")),
         (
             {**POSTGRES, "port": 5433, "password": "${P}", "schema": "s", "sslmode": "verify-full"},
@@ -65,6 +99,16 @@ def parse(values: dict[str, JsonValue], folder: Path | None = FOLDER) -> Warehou
         ({"type": "postgres", "url": "${URL}", "schema": "s"}, PostgresConfig(url="${URL}", schema="s")),
         ({**SNOWFLAKE, "password": "${P}"}, SnowflakeConfig(account="org-acc", user="u", password="${P}")),
         ({**SNOWFLAKE, "token": "${T}"}, SnowflakeConfig(account="org-acc", user="u", token="${T}")),
+        (
+            {**SNOWFLAKE, "token": "${T}", "authenticator": "oauth", "statement_timeout_seconds": 60},
+            SnowflakeConfig(
+                account="org-acc", user="u", token="${T}", authenticator="oauth", statement_timeout_seconds=60
+            ),
+        ),
+        (
+            {**SNOWFLAKE, "private_key": "${K}", "private_key_passphrase": "${P}"},
+            SnowflakeConfig(account="org-acc", user="u", private_key="${K}", private_key_passphrase="${P}"),
+        ),
         (
             {
                 **SNOWFLAKE,
@@ -98,7 +142,10 @@ def test_parse_warehouse_right_mapping_is_understood(values: dict[str, JsonValue
     [
         ({}, "`warehouse` lacks `type`"),
         ({"type": "duckdbb"}, "`warehouse.type` has a value that is not known; did you mean `duckdb`?"),
-        ({"type": "oracle"}, "choose one of: duckdb, postgres, snowflake"),
+        (
+            {"type": "oracle"},
+            "choose one of: bigquery, clickhouse, duckdb, postgres, redshift, snowflake, sqlalchemy, trino",
+        ),
         ({"type": 5}, "`warehouse.type` must be text, found a number"),
         ({"type": "duckdb"}, "`warehouse` lacks `path`"),
         ({"type": "duckdb", "path": ["x"]}, "`warehouse.path` must be text, found a list"),
@@ -119,12 +166,25 @@ def test_parse_warehouse_right_mapping_is_understood(values: dict[str, JsonValue
         ({**POSTGRES, "port": True}, "`warehouse.port` must be a whole number"),
         ({**POSTGRES, "sslmode": "required"}, "did you mean `require`"),
         ({**POSTGRES, "url": "${URL}"}, "`warehouse.host` cannot stand beside `url`"),
+        ({"type": "sqlalchemy"}, "lacks `url`"),
+        ({"type": "sqlalchemy", "url": "db/shop"}, r"`warehouse\.url` must begin with dialect\+driver://"),
+        ({"type": "clickhouse", "host": "ch", "statement_timeout_seconds": 0}, "whole number from 1 to 604800"),
+        ({"type": "clickhouse", "user": "u"}, "lacks `host`"),
+        ({**TRINO, "password": "${P}", "token": "${T}"}, "`warehouse.token` cannot stand beside `password`"),
+        ({**TRINO, "http_scheme": "ftp"}, "choose one of: http, https"),
         (SNOWFLAKE, "lacks a way to log in"),
         (
             {**SNOWFLAKE, "password": "${P}", "token": "${T}"},
             "`warehouse.token` cannot stand beside `password`",
         ),
         ({**SNOWFLAKE, "token": "${T}", "protocol": "ftp"}, "choose one of: http, https"),
+        ({**SNOWFLAKE, "token": "${T}", "authenticator": "jwt"}, "choose one of: oauth, programmatic_access_token"),
+        ({**SNOWFLAKE, "password": "${T}", "authenticator": "oauth"}, "`warehouse.authenticator` belongs to `token`"),
+        (
+            {**SNOWFLAKE, "password": "${T}", "private_key_passphrase": "${P}"},
+            "`warehouse.private_key_passphrase` belongs to `private_key`",
+        ),
+        ({**SNOWFLAKE, "token": "${T}", "statement_timeout_seconds": 0}, "statement_timeout_seconds"),
     ],
 )
 def test_parse_warehouse_wrong_mapping_is_refused(values: dict[str, JsonValue], message: str) -> None:
@@ -134,7 +194,17 @@ def test_parse_warehouse_wrong_mapping_is_refused(values: dict[str, JsonValue], 
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "hunter2${P}", "", 123456, ["hunter2"], True])
-@pytest.mark.parametrize(("base", "key"), [(POSTGRES, "password"), (SNOWFLAKE, "password"), (SNOWFLAKE, "token")])
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [
+        (POSTGRES, "password"),
+        (SNOWFLAKE, "password"),
+        (SNOWFLAKE, "token"),
+        (SNOWFLAKE, "private_key"),
+        (TRINO, "token"),
+        (CLICKHOUSE, "password"),
+    ],
+)
 def test_parse_warehouse_literal_secret_is_refused(base: dict[str, JsonValue], key: str, secret: JsonValue) -> None:
     """A secret in the file is refused whatever its type; the message does not repeat it."""
     with pytest.raises(
@@ -208,6 +278,10 @@ def test_resolved_missing_variable_is_named() -> None:
     [
         {**POSTGRES, "password": "${P}"},
         {"type": "postgres", "url": "postgresql://u:${P}@db/x"},
+        {"type": "sqlalchemy", "url": "mysql+pymysql://u:${P}@db/x"},
+        {**TRINO, "password": "${P}"},
+        {**CLICKHOUSE, "password": "${P}"},
+        {**REDSHIFT, "password": "${P}"},
         {**SNOWFLAKE, "password": "${P}"},
         {**SNOWFLAKE, "token": "${P}"},
     ],

@@ -1,0 +1,313 @@
+"""A pivot on the whole cluster: the steps of `queryfleet.pivot.distributed` as Ray tasks, spread over the nodes.
+
+Flat rows stay in Ray's object store, where a task finds them on its own node or fetches them. The lines never go
+through it: the task that makes a range of rows also uploads it, as chunks of its own. Only what is small comes to the
+caller: columns, row keys, counts, references of chunks. These it commits in the order of the rows.
+
+What a lost node held is made again from what it was made of, and so are the ranges that it had not finished. Its
+finished ranges are in the store and stay. A range that is written twice has the same bytes under the same keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from actors.pool import awaitable
+from queryfleet.errors import InternalError, ServiceError, StorageError
+from queryfleet.results.writer import FinishedResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import pyarrow as pa
+
+    from queryfleet.model import ChunkRef
+    from queryfleet.pivot.cells import Cells
+    from queryfleet.pivot.dictionary import ColumnDictionary
+    from queryfleet.pivot.distributed import RowPlan
+    from queryfleet.pivot.naming import Display
+    from queryfleet.pivot.spec import PivotPlan
+    from queryfleet.results.chunking import ChunkLimits
+    from queryfleet.settings import Settings
+
+__all__ = ["FinishedPivot", "PivotJob", "pivot_on_cluster"]
+
+_RETRIES = 3  # of a task whose process or node dies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PivotJob:
+    """What every task of one pivot is told."""
+
+    query_uuid: str
+    attempt: int
+    plan: PivotPlan
+    display: Display
+    chunk_limits: ChunkLimits
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishedPivot:
+    """All lines are durable; what is left to publish is in `result`."""
+
+    result: FinishedResult
+    dictionary: ColumnDictionary  # the columns, shown or not
+    schema: pa.Schema  # of the pivoted result
+    is_cut: bool  # there are more rows than the limit lets through
+    node_ids: tuple[str, ...]  # for each range, the node that wrote it
+
+
+async def pivot_on_cluster(
+    partitions: Sequence[Any],
+    job: PivotJob,
+    *,
+    range_count: int,
+    commit: Callable[[ChunkRef], Awaitable[None]],
+) -> FinishedPivot:
+    """Pivot flat rows that lie anywhere on the cluster, and store the lines.
+
+    Args:
+        partitions: Ray references of tables of flat rows, at least one; cut anywhere, in any order. Only those that
+            tasks made survive the loss of their node.
+        job: What to do.
+        range_count: Into how many ranges of rows the result is cut; two for each core is a good number.
+        commit: Publishes one reference; called in the order of the rows, after the object is durable, for all but the
+            last.
+
+    Raises:
+        ServiceError: What a task or `commit` failed with. Objects already written stay; see `delete_attempt`.
+        StorageError: Nodes were lost more often than tasks are repeated.
+    """
+    run = _Run(job)
+    try:
+        return await run.all_steps(partitions, range_count, commit)
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, ServiceError):
+            raise cause from None
+        raise InternalError(f"A step of the pivot failed: {type(cause).__name__}.", cause=str(cause)[:300]) from error
+    except RayError as error:
+        raise StorageError(f"The cluster could not finish the pivot: {type(error).__name__}.") from error
+    finally:
+        run.cancel()
+
+
+class _Run:
+    """The steps of one pivot. Lives on one event loop."""
+
+    def __init__(self, job: PivotJob) -> None:
+        self._job = job
+        self._references: list[Any] = []  # of all tasks
+        # As many at once as there are cores: query actors take them too, so tasks do not ask Ray for any.
+        self._room = asyncio.Semaphore(max(2, int(ray.cluster_resources().get("CPU", 2))))
+
+    async def all_steps(
+        self, partitions: Sequence[Any], range_count: int, commit: Callable[[ChunkRef], Awaitable[None]]
+    ) -> FinishedPivot:
+        from queryfleet.pivot.details import pivot_schema
+        from queryfleet.pivot.dictionary import merged_columns, ordered_columns
+        from queryfleet.pivot.distributed import needs_hash_parts, row_plan, shown_columns
+
+        plan = self._job.plan
+        if needs_hash_parts(plan) and len(partitions) > 1:
+            partitions = await self._regrouped(partitions)
+        found = await self._each("columns", _columns, [(plan, partition) for partition in partitions])
+        partials, schemas = zip(*found, strict=True)
+        partial = await asyncio.to_thread(merged_columns, partials, plan)
+        dictionary = await asyncio.to_thread(ordered_columns, partial, plan, self._job.display)
+        known = ray.put(dictionary)
+        keys = await self._each("keys", _keys, [(plan, known, range_count, part) for part in partitions])
+        rows: RowPlan = await asyncio.to_thread(row_plan, keys, plan, range_count=range_count)
+        parts, seen = await self._split(partitions, known, rows)
+        dictionary = shown_columns(dictionary, plan, rows, seen)
+        chunks, node_ids = await self._stored(parts, dictionary, commit)
+        return FinishedPivot(
+            result=FinishedResult(
+                uncommitted=tuple(chunks[-1:]),
+                row_count=sum(chunk.row_count for chunk in chunks),
+                byte_count=sum(chunk.byte_count for chunk in chunks),
+                chunk_count=len(chunks),
+            ),
+            dictionary=dictionary,
+            schema=pivot_schema(schemas[0], plan.spec, dictionary.columns),
+            is_cut=rows.is_cut,
+            node_ids=tuple(node_ids),
+        )
+
+    async def _regrouped(self, partitions: Sequence[Any]) -> list[Any]:
+        """Return other partitions of the same rows, so that all cells of a row are in one."""
+        plan, count = self._job.plan, len(partitions)
+        hashed = await self._each("hash", _hash, [(plan, count, part) for part in partitions], returns=count + 1)
+        shares = zip(*(parts[:-1] for parts in hashed), strict=True)
+        return [table for table, _ in await self._each("regroup", _joined, list(shares), returns=2)]
+
+    async def _split(self, partitions: Sequence[Any], known: Any, rows: RowPlan) -> tuple[list[Any], list[Any]]:
+        """Return for each range its share of every partition, and which columns each partition shows."""
+        where, plan = ray.put(rows), self._job.plan
+        given = [(plan, known, where, part) for part in partitions]
+        splits = await self._each("split", _split_rows, given, returns=rows.range_count + 1)
+        return list(zip(*(split[:-1] for split in splits), strict=True)), [split[-1] for split in splits]
+
+    async def _stored(
+        self,
+        parts: Sequence[Sequence[Any]],
+        dictionary: ColumnDictionary,
+        commit: Callable[[ChunkRef], Awaitable[None]],
+    ) -> tuple[list[ChunkRef], list[str]]:
+        """Write every range; returns all references, in order, and the node of each range."""
+        shown = ray.put(dictionary)
+        # A page is found by row numbers, which are only known once the ranges before are sorted and counted.
+        ranges = await self._each("range", _range, [(self._job.plan, shown, *share) for share in parts], returns=2)
+        writing = []
+        first_row = 0
+        for number, (cells, count) in enumerate(ranges):
+            writing.append(
+                asyncio.ensure_future(self._one("write", _write, self._job, shown, number, first_row, cells))
+            )
+            first_row += count
+        chunks: list[ChunkRef] = []
+        node_ids = []
+        try:
+            for work in writing:
+                found, node_id = await work
+                node_ids.append(node_id)
+                for chunk in found:
+                    if chunks:
+                        await commit(chunks[-1])
+                    chunks.append(replace(chunk, index=len(chunks)))
+        finally:
+            for work in writing:
+                work.cancel()
+        return chunks, node_ids
+
+    async def _each(
+        self, name: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, returns: int = 1
+    ) -> list[Any]:
+        """Run a step for each of some arguments; see `_one`."""
+        work = [self._one(name, function, *given, returns=returns) for given in arguments]
+        return list(await asyncio.gather(*work))
+
+    async def _one(self, name: str, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
+        """Run a task to its end; returns its value, or of several their references and the last one's value."""
+        async with self._room:
+            found = self._start(name, function, *arguments, returns=returns)
+            if returns == 1:
+                return await awaitable(found)
+            return [*found[:-1], await awaitable(found[-1])]
+
+    def _start(self, name: str, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
+        """Start a task; returns its reference, or a list of them."""
+        options = {"num_cpus": 0, "max_retries": _RETRIES, "scheduling_strategy": "SPREAD", "name": f"pivot_{name}"}
+        found = ray.remote(function).options(num_returns=returns, **options).remote(*arguments)
+        self._references += found if returns > 1 else [found]
+        return found
+
+    def cancel(self) -> None:
+        """Stop what is still running and let go of all tables."""
+        for reference in self._references:
+            ray.cancel(reference)
+        self._references.clear()
+
+
+# Tasks -----------------------------------------------------------------------------------------------------------
+
+
+def _hash(plan: PivotPlan, count: int, table: pa.Table) -> list[Any]:
+    from queryfleet.pivot.distributed import hash_parts
+
+    return [*hash_parts(table, plan, count), None]
+
+
+def _joined(*tables: pa.Table) -> tuple[pa.Table, None]:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables), None
+
+
+def _columns(plan: PivotPlan, table: pa.Table) -> tuple[pa.Table, pa.Schema]:
+    from queryfleet.pivot.dictionary import columns_of_partition
+    from queryfleet.pivot.flat import prepared
+
+    table = prepared(table, plan)
+    return columns_of_partition(table, plan), table.schema
+
+
+def _keys(plan: PivotPlan, dictionary: ColumnDictionary, range_count: int, table: pa.Table) -> pa.Table:
+    from queryfleet.pivot.distributed import keys_of_partition
+    from queryfleet.pivot.flat import prepared
+
+    return keys_of_partition(prepared(table, plan), plan, dictionary, range_count=range_count)
+
+
+def _split_rows(plan: PivotPlan, dictionary: ColumnDictionary, rows: RowPlan, table: pa.Table) -> list[Any]:
+    from queryfleet.pivot.distributed import split_rows
+    from queryfleet.pivot.flat import prepared
+
+    split = split_rows(prepared(table, plan), plan, dictionary, rows)
+    return [*split.parts, split.seen]
+
+
+def _range(plan: PivotPlan, dictionary: ColumnDictionary, *parts: pa.Table) -> tuple[Cells, int]:
+    from queryfleet.pivot.distributed import range_cells
+    from queryfleet.pivot.fold import row_starts
+
+    cells = range_cells(parts, plan, dictionary)
+    return cells, len(row_starts(cells.rows))
+
+
+def _write(
+    job: PivotJob, dictionary: ColumnDictionary, number: int, first_row: int, cells: Cells
+) -> tuple[list[ChunkRef], str]:
+    """Make and upload the lines of one range; returns its chunks, counted from 0, and the node it was done on."""
+    os.nice(max(0, job.settings.actor_niceness - os.nice(0)))  # polls go first
+    chunks = asyncio.run(_upload(job, dictionary, number, first_row=first_row, cells=cells))
+    return chunks, ray.get_runtime_context().get_node_id()
+
+
+async def _upload(
+    job: PivotJob, dictionary: ColumnDictionary, number: int, *, first_row: int, cells: Cells
+) -> list[ChunkRef]:
+    from actors.services import open_result_store
+    from queryfleet.pivot.fold import folded
+    from queryfleet.results.chunking import ChunkBuilder
+    from queryfleet.results.writer import ResultWriter
+
+    chunks: list[ChunkRef] = []
+
+    async def keep(chunk: ChunkRef) -> None:
+        chunks.append(chunk)
+
+    settings = job.settings
+    store = open_result_store(settings)
+    # Only the beginning of the whole result is wanted early.
+    limits = (
+        job.chunk_limits if number == 0 else replace(job.chunk_limits, chunk_bytes_first=job.chunk_limits.chunk_bytes)
+    )
+    builder = ChunkBuilder(job.query_uuid, job.attempt, limits, first_row=first_row, part=number)
+    writer = ResultWriter(
+        store,
+        job.query_uuid,
+        job.attempt,
+        commit=keep,
+        uploads_in_flight=settings.uploads_in_flight,
+        patience_seconds=settings.store_wait_seconds,
+    )
+    lines = folded([cells], job.plan.spec, dictionary.columns)
+    try:
+        while (batch := await asyncio.to_thread(next, lines, None)) is not None:
+            if (full := builder.append(batch)) is not None:
+                await writer.put(full)
+        if (last := builder.seal()) is not None:
+            await writer.put(last)
+        await writer.settle()
+    finally:
+        await writer.abandon()
+        await store.close()
+    return chunks

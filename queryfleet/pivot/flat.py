@@ -1,0 +1,103 @@
+"""Flat rows as the other modules want them: the columns a pivot needs, in types that every kernel takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from queryfleet.encoding.arrays import taken
+from queryfleet.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from queryfleet.pivot.ordering import Indices
+    from queryfleet.pivot.spec import PivotPlan, PivotSpec
+
+__all__ = ["flat_schema", "prepared", "shown_columns", "taken_or_null", "taken_rows", "value_columns", "with_schema"]
+
+
+def value_columns(spec: PivotSpec) -> tuple[str, ...]:
+    """Return the flat columns that fill the cells, in order."""
+    return tuple(column.name for column in spec.values)
+
+
+def shown_columns(spec: PivotSpec) -> tuple[str, ...]:
+    """Return the flat columns that reach a line: what it begins with, then the values."""
+    return (*spec.carried, *value_columns(spec))
+
+
+def _needed(plan: PivotPlan) -> tuple[str, ...]:
+    spec = plan.spec
+    ordering = (plan.order_by[name] for name in (*spec.carried, *spec.column_dimensions) if name in plan.order_by)
+    sorted_by = (column.name for _, column in spec.value_sorts)
+    return tuple(dict.fromkeys((*spec.carried, *spec.column_dimensions, *value_columns(spec), *sorted_by, *ordering)))
+
+
+def flat_schema(schema: pa.Schema, plan: PivotPlan, *, names: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of `prepared` tables.
+
+    Args:
+        schema: Of the flat rows.
+        plan: The pivot.
+        names: Further columns to keep.
+
+    Raises:
+        ParameterError: The flat rows lack a column that the pivot names.
+    """
+    import pyarrow as pa
+
+    wanted = tuple(dict.fromkeys((*_needed(plan), *names)))
+    for name in wanted:
+        if name not in schema.names:
+            raise ParameterError(
+                f"pivotConfiguration needs the column {name!r}, which the query does not have; it has "
+                f"{', '.join(schema.names)}.",
+                field="pivotConfiguration",
+                reference=name,
+            )
+    fields = [schema.field(name) for name in wanted]
+    return pa.schema([field.with_type(_plain_type(field.type)) for field in fields])
+
+
+def prepared(table: pa.Table, plan: PivotPlan) -> pa.Table:
+    """Return the columns of a table that the pivot needs; raises like `flat_schema`."""
+    return with_schema(table, flat_schema(table.schema, plan))
+
+
+def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of a table that a `flat_schema` names, in its types."""
+    selected = table.select(schema.names)
+    return selected if selected.schema.equals(schema) else selected.cast(schema)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type itself, or an equal one that `take` knows."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_string_view(kind):
+        return pa.large_string()
+    if t.is_binary_view(kind):
+        return pa.large_binary()
+    return kind
+
+
+def taken_rows(table: pa.Table, rows: Indices) -> pa.Table:
+    """Return the rows of a table with these numbers, each column in one piece."""
+    import pyarrow as pa
+
+    arrays = [taken(column.combine_chunks(), rows) for column in table.columns]
+    return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def taken_or_null(array: pa.Array, rows: Indices) -> pa.Array:
+    """Return the values with these numbers; null for each negative one."""
+    import pyarrow as pa
+
+    valid = np.packbits(rows >= 0, bitorder="little")
+    buffers = [pa.py_buffer(valid), pa.py_buffer(np.ascontiguousarray(rows))]
+    return array.take(pa.Array.from_buffers(pa.int64(), len(rows), buffers))

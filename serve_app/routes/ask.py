@@ -1,0 +1,204 @@
+"""`POST …/query/metric-query` and `…/field-values`, and `…/compileQuery`: questions to the models of a project."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from actors.submit import CompiledQuestion, submit_question
+from queryfleet.limits import ProjectLimits
+from queryfleet.schemas.model_answers import CompileAnswer, FieldValuesAnswer, MetricQueryAnswer
+from queryfleet.schemas.requests import CompileRequest, FieldValuesRequest, MetricQueryRequest, QueryContext
+from queryfleet.status.record import Acceptance
+from serve_app.accounts import Account
+from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
+from serve_app.envelope import ok
+from serve_app.field_search import search_field, with_known_values
+from serve_app.models import ProjectModels
+from serve_app.pages import PageRequest
+from serve_app.questions import Asker, ask, compiled_sql
+from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, cache_metadata, errors, wait_ms_of
+from serve_app.routes.explores import ExploreName
+from serve_app.services import Services
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api", tags=["models"])
+
+_QUERY = "/v2/projects/{projectUuid}/query"
+_IdempotencyKey = Annotated[
+    str | None, Header(max_length=KEY_CHARACTERS_MAX, description="Repeating a request with its key runs it once.")
+]
+_WaitMs = Annotated[
+    int | None,
+    Query(ge=0, description="Hold the answer until the query has ended, at most this many milliseconds."),
+]
+
+
+@router.post(
+    f"{_QUERY}/metric-query",
+    operation_id="executeMetricQuery",
+    summary="Ask the models",
+    responses={200: {"model": MetricQueryAnswer}, **errors(400, 401, 403, 404, 409, 413, 422, 429, 501, 503)},
+    response_model=None,
+    openapi_extra=body_of(MetricQueryRequest),
+)
+async def execute_metric_query(
+    request: Request,
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    caller: Caller,
+    services: ServicesOf,
+    waitMs: _WaitMs = None,  # noqa: N803
+    idempotency_key: _IdempotencyKey = None,
+) -> Response:
+    """Compile a question to SQL and return its `queryUuid` at once, with a description of each column.
+
+    Rows that the caller may not see are filtered by the models; an explore or field that is not the caller's answers
+    403, one that does not exist 404 or 400 with the nearest name. A parameter that has no value ends the query in
+    `error`. Calculations and custom fields in SQL of the caller's own need the role editor or admin. With `waitMs` the
+    answer also has the members of a poll, rows included when the query is ready in time.
+    """
+    project_uuid = caller.enter(projectUuid)
+    settings = services.settings
+    body = await read_body(request, MetricQueryRequest, bytes_max=settings.body_bytes_max)
+    wait_ms = wait_ms_of(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
+    models = await services.models.of(project_uuid)
+    answer = await asyncio.to_thread(ask, body, models, _asker(caller, project_uuid), settings)
+    acceptance = await _submit(
+        services,
+        caller,
+        models,
+        answer.question,
+        context=body.context,
+        idempotency_key=idempotency_key,
+        use_cache=not body.invalidateCache,
+        poll_ttl_seconds=body.pollTtl,
+    )
+    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | answer.members
+    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+
+
+@router.post(
+    f"{_QUERY}/field-values",
+    operation_id="searchFieldValues",
+    summary="Search the values of a field",
+    responses={200: {"model": FieldValuesAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 503)},
+    response_model=None,
+    openapi_extra=body_of(FieldValuesRequest),
+)
+async def search_field_values(
+    request: Request,
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    caller: Caller,
+    services: ServicesOf,
+    waitMs: _WaitMs = None,  # noqa: N803
+) -> Response:
+    """Search the different values of a dimension, in any case; the search is a query to be polled like any other.
+
+    Rows that the caller may not see give no values. A dimension whose models list its values is answered without the
+    warehouse.
+    """
+    project_uuid = caller.enter(projectUuid)
+    settings = services.settings
+    body = await read_body(request, FieldValuesRequest, bytes_max=settings.body_bytes_max)
+    wait_ms = wait_ms_of(waitMs, settings.wait_ms_max)
+    models = await services.models.of(project_uuid)
+    search = await asyncio.to_thread(search_field, body, models, _asker(caller, project_uuid), settings)
+    question = search.question
+    if search.values is not None:
+        limits = ProjectLimits.of(models.definition, settings)
+        question = await with_known_values(search, services.store, ttl_seconds=limits.cache_seconds)
+    acceptance = await _submit(
+        services,
+        caller,
+        models,
+        question,
+        context=QueryContext.FILTER_AUTOCOMPLETE,
+        idempotency_key=None,
+        use_cache=not (body.invalidateCache or body.forceRefresh),
+        poll_ttl_seconds=None,
+    )
+    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | search.members
+    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+
+
+@router.post(
+    "/v1/projects/{projectUuid}/explores/{exploreName}/compileQuery",
+    operation_id="compileQuery",
+    summary="Show a question as SQL",
+    responses={200: {"model": CompileAnswer}, **errors(400, 401, 403, 404, 413, 422, 503)},
+    response_model=None,
+    openapi_extra=body_of(CompileRequest),
+)
+async def compile_query(
+    request: Request,
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    exploreName: ExploreName,  # noqa: N803
+    caller: Caller,
+    services: ServicesOf,
+) -> Response:
+    """Return the SQL of a question without running it. It shows the models' own SQL: needs the role editor or admin."""
+    project_uuid = caller.enter(projectUuid)
+    caller.require_sql(project_uuid)
+    body = await read_body(request, CompileRequest, bytes_max=services.settings.body_bytes_max)
+    models = await services.models.of(project_uuid)
+    asker = _asker(caller, project_uuid)
+    return ok(await asyncio.to_thread(compiled_sql, body, exploreName, models, asker, services.settings))
+
+
+def _asker(caller: Account, project_uuid: str) -> Asker:
+    return Asker(
+        attributes=caller.attributes_in(project_uuid),
+        email=caller.email,
+        may_run_sql=caller.may_run_sql(project_uuid),
+    )
+
+
+async def _submit(
+    services: Services,
+    caller: Account,
+    models: ProjectModels,
+    question: CompiledQuestion,
+    *,
+    context: QueryContext,
+    idempotency_key: str | None,
+    use_cache: bool,
+    poll_ttl_seconds: float | None,
+) -> Acceptance:
+    # Shielded: a client that hangs up now leaves a whole query or none.
+    return await asyncio.shield(
+        submit_question(
+            services.statuses,
+            question,
+            project_uuid=models.project_uuid,
+            project=models.definition,
+            limits=ProjectLimits.of(models.definition, services.settings),
+            user_uuid=caller.user_uuid,
+            context=context.value,
+            idempotency_key=idempotency_key,
+            use_cache=use_cache,
+            poll_ttl_seconds=poll_ttl_seconds,
+        )
+    )
+
+
+async def _answer(
+    services: Services,
+    caller: Account,
+    acceptance: Acceptance,
+    members: dict[str, Any],
+    *,
+    wait_ms: int,
+    project_uuid: str,
+) -> Response:
+    if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
+        return ok(members | {"status": "pending"})
+    record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
+    members |= {"cacheMetadata": cache_metadata(record)}
+    if wait_ms == 0:
+        return ok(members | {"status": record.status.value})
+    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
+    return await services.pages.answer(record, PageRequest.of(None, None, services.settings), members)
