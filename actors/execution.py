@@ -25,6 +25,7 @@ from actors.fan_out import FanOut, groups_in
 from actors.login import login_pauses
 from actors.messages import Outcome
 from actors.pivoting import pivoting_of
+from actors.stubborn import insist, keep_lease
 from actors.takeover import Takeover
 from actors.waiting import is_set, stop, while_wanted
 from queryfleet.columns import columns_of
@@ -64,7 +65,6 @@ __all__ = ["Execution"]
 
 T = TypeVar("T")
 
-_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CLOSE_SECONDS = 0.5  # that a session may stay open while the last rows are stored
 
 log = structlog.get_logger()
@@ -143,7 +143,9 @@ class Execution:
 
     async def run(self) -> Outcome:
         """Do everything and return how it ended; never raises, whatever happens."""
-        lease = asyncio.create_task(self._keep_lease())
+        lease = asyncio.create_task(
+            keep_lease(self._statuses, self.assignment, self._obey, lease_seconds=self._settings.lease_seconds)
+        )
         try:
             return await self._run()
         finally:
@@ -445,17 +447,7 @@ class Execution:
         await self._insist(lambda: self._statuses.commit_chunk(query.query_uuid, query.attempt, chunk))
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a write until the database answers, for as long as the attempt lives. Writes are idempotent."""
-        tries = 0
-        while True:
-            try:
-                return await work()
-            except StatusStoreError as error:
-                if not error.retryable or self._stopped:
-                    raise
-                self._log.warning("query.write_retried", reason=error.message)
-            await asyncio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
-            tries += 1
+        return await insist(work, is_wanted=lambda: not self._stopped, query_uuid=self.assignment.query_uuid)
 
     async def _seal_aged(self) -> None:
         pause = self._settings.chunk_age_seconds / 2
@@ -471,19 +463,6 @@ class Execution:
             if self._timeout is not None:
                 await self.cancel()
                 return
-
-    async def _keep_lease(self) -> None:
-        query, seconds = self.assignment, self._settings.lease_seconds
-        pause = seconds / 8  # a claim gives half of a lease
-        while True:
-            await asyncio.sleep(pause)
-            pause = seconds / 4
-            try:
-                lease = await self._statuses.renew(query.query_uuid, query.attempt, lease_seconds=seconds)
-            except StatusStoreError as error:
-                self._log.warning("query.lease_not_renewed", reason=error.message)
-                continue
-            await self._obey(lease)
 
     async def _end(self, error: Exception) -> Outcome:
         if self._finishing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from serve_app.accounts import token_hash
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from queryfleet.content.record import FileContent
     from queryfleet.project import Project
     from queryfleet.semantic.catalog import Catalog
+    from queryfleet.semantic.problem import Problem
     from queryfleet.settings import Settings
 
 __all__ = ["check_nodes", "check_packages", "foreign_packages", "prepare_database"]
@@ -55,7 +58,7 @@ def check_nodes(settings: Settings, *, nodes: int) -> None:
 
 
 def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> list[str]:
-    """Bring the schema up to date and store projects, their models and token. Idempotent; safe in several processes.
+    """Bring the schema up to date, store projects, models, content and token. Idempotent; safe in several processes.
 
     Args:
         settings: Name the database.
@@ -63,46 +66,70 @@ def prepare_database(settings: Settings, projects: Sequence[Project], *, token: 
         token: Becomes `admin` in these projects, with their `user_attributes`; None leaves the tokens as they are.
 
     Returns:
-        What is wrong with the models, a line each. What is right can be used all the same.
+        What is wrong with models and content, a line each. What is right can be used all the same.
 
     Raises:
         ConfigurationError: No database is named, or dbt's manifest cannot be read.
         StatusStoreError: The database is away, or its schema is that of a newer release.
     """
-    from queryfleet.semantic.catalog import load_catalog
-
-    catalogs = [load_catalog(project) for project in projects]
+    found = [_Prepared.of(project) for project in projects]
     migrate(database_url(settings))
-    asyncio.run(_store(settings, list(zip(projects, catalogs, strict=True)), token))
+    asyncio.run(_store(settings, found, token))
     return [
-        f"{project.name}: {'error' if problem.is_error else 'warning'}: {problem.text}"
-        for project, catalog in zip(projects, catalogs, strict=True)
-        for problem in catalog.problems
+        f"{each.project.name}: {'error' if problem.is_error else 'warning'}: {problem.text}"
+        for each in found
+        for problem in each.problems
     ]
 
 
-async def _store(settings: Settings, projects: Sequence[tuple[Project, Catalog]], token: str | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A project with what its folder says."""
+
+    project: Project
+    catalog: Catalog
+    content: tuple[FileContent, ...]
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def of(cls, project: Project) -> _Prepared:
+        """Read the folder of a project."""
+        from queryfleet.content.files import collect_content, read_content
+        from queryfleet.semantic.catalog import load_catalog
+        from queryfleet.semantic.problem import Problems
+
+        catalog, problems = load_catalog(project), Problems()
+        content = read_content(collect_content(project.folder), project.project_uuid, problems)
+        return cls(project=project, catalog=catalog, content=content, problems=(*catalog.problems, *problems.found))
+
+
+async def _store(settings: Settings, projects: Sequence[_Prepared], token: str | None) -> None:
+    from queryfleet.content.postgres import PostgresContentStore
     from queryfleet.semantic.stored_catalog import catalog_to_bytes
 
     statuses = await open_status_store(settings, connections_max=2)
+    contents = PostgresContentStore(database_url(settings), connections_max=1)
+    await contents.open()
     try:
-        for project, catalog in projects:
-            models = catalog_to_bytes(catalog)
+        for each in projects:
+            project, models = each.project, catalog_to_bytes(each.catalog)
             await statuses.put_project(project.project_uuid, project.name, project.to_json(), models)
+            await contents.replace_files(project.project_uuid, each.content)
         if token is not None:
             await statuses.put_token(
                 token_uuid=str(uuid.uuid4()),
                 token_hash=token_hash(token),
                 user_uuid=_USER_UUID,
                 name="local",
-                roles={project.project_uuid: "admin" for project, _ in projects},
+                roles={each.project.project_uuid: "admin" for each in projects},
                 attributes={
-                    project.project_uuid: {
+                    each.project.project_uuid: {
                         name: [value] if isinstance(value, str) else value
-                        for name, value in project.user_attributes.items()
+                        for name, value in each.project.user_attributes.items()
                     }
-                    for project, _ in projects
+                    for each in projects
                 },
             )
     finally:
+        await contents.close()
         await statuses.close()

@@ -144,8 +144,8 @@ class Settings(BaseSettings):
 
     pivot_cells_max: Annotated[int, Field(ge=1)] = Field(
         default=200_000,
-        description="Cells, rows times columns, up to which the warehouse puts a pivot in order; above it does not, and "
-        "with more cells than that in fact the cluster does it instead of one process.",
+        description="A pivot whose row limit times column limit is larger is put in order by the service instead of "
+        "the warehouse; with more cells than this by tasks on the cluster, else by the query's own actor.",
     )
     pivot_columns_max: Annotated[int, Field(ge=1)] = Field(default=200, description="Most columns of a pivot shown.")
 

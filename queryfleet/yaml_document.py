@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import yaml
 
-__all__ = ["YamlDocument", "YamlPath", "parse_yaml"]
+__all__ = ["YamlDocument", "YamlPath", "parse_yaml", "parse_yaml_stream"]
 
 YamlPath: TypeAlias = tuple[str | int, ...]  # from the top: keys of mappings and indexes (from 0) of lists
 
@@ -55,16 +55,35 @@ def parse_yaml(data: bytes, *, source: str) -> YamlDocument:
     Raises:
         ConfigurationError: It is empty, not UTF-8, not YAML, or holds something without a JSON form.
     """
+    found = parse_yaml_stream(data, source=source)
+    if len(found) > 1:
+        raise _fault(source, found[1].lines[()], "a second document begins here: write one, without `---` in it")
+    return found[0]
+
+
+def parse_yaml_stream(data: bytes, *, source: str) -> tuple[YamlDocument, ...]:
+    """Return every document in `data` that holds something; `---` stands between two.
+
+    Args:
+        data: As of `parse_yaml`.
+        source: What messages call the file.
+
+    Raises:
+        ConfigurationError: As `parse_yaml`.
+    """
     import yaml
 
     text = _decoded(data, source)
+    found: list[YamlDocument] = []
     try:
         loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            raise ConfigurationError(f"{source} is empty: write the mapping of settings it should hold")
         builder = _Builder(loader, source)
-        value = builder.value(node, ())
+        while loader.check_node():
+            builder.lines = {}
+            node = loader.get_node()
+            value = None if node is None else builder.value(node, ())
+            if value is not None:
+                found.append(YamlDocument(source=source, value=value, lines=builder.lines))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
@@ -75,7 +94,9 @@ def parse_yaml(data: bytes, *, source: str) -> YamlDocument:
         raise _fault(source, line, "there is a character that YAML does not allow: remove it") from None
     except RecursionError:
         raise ConfigurationError(f"{source} is nested too deeply, or an alias in it contains itself") from None
-    return YamlDocument(source=source, value=value, lines=builder.lines)
+    if not found:
+        raise ConfigurationError(f"{source} is empty: write the mapping of settings it should hold")
+    return tuple(found)
 
 
 def _decoded(data: bytes, source: str) -> str:

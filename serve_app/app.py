@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from queryfleet import __version__
-from queryfleet.schemas import exports, model_answers, responses
+from queryfleet.schemas import content_answers, exports, model_answers, responses
+from queryfleet.schemas.content import ChartBody, DashboardBody, SqlChartBody
 from queryfleet.schemas.exports import BatchStatusRequest, DownloadRequest
 from queryfleet.schemas.requests import (
+    CalculateTotalRequest,
     CompileRequest,
     FieldValuesRequest,
     MetricQueryRequest,
@@ -25,6 +27,7 @@ from queryfleet.telemetry import NoMeter
 from serve_app import docs, error_handlers
 from serve_app.routes import (
     ask,
+    content,
     downloads,
     execute,
     explores,
@@ -60,11 +63,15 @@ Send `Authorization: ApiKey <token>` (or `Bearer <token>`) with every call excep
 
 _BODIES = (
     BatchStatusRequest,
+    CalculateTotalRequest,
+    ChartBody,
     CompileRequest,
+    DashboardBody,
     DownloadRequest,
     FieldValuesRequest,
     MetricQueryRequest,
     ProjectRequest,
+    SqlChartBody,
     SqlJobRequest,
     SqlRequest,
     TokenRequest,
@@ -113,6 +120,7 @@ def create_app(settings: Settings, meter: Meter | None = None, parts: PartMaker 
         sql_runner,
         jobs,
         projects,
+        content,
         health,
     ):
         app.include_router(routes.router)
@@ -132,7 +140,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"] |= described.pop("$defs", {}) | {model.__name__: described}
         for name, described in components["schemas"].items():
-            answer = next((getattr(of, name) for of in (responses, model_answers, exports) if hasattr(of, name)), None)
+            answer = next(
+                (getattr(of, name) for of in (responses, model_answers, exports, content_answers) if hasattr(of, name)),
+                None,
+            )
             extra = getattr(answer, "model_config", {}).get("json_schema_extra", {})
             if "examples" in extra:
                 described["examples"] = extra["examples"]  # FastAPI drops every null of an example

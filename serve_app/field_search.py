@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.submit import CompiledQuestion
 from queryfleet.columns import columns_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldSearch", "search_field", "with_known_values"]
 
+_VALUES_MAX: Final = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSearch:
@@ -49,9 +51,11 @@ def search_field(body: FieldValuesRequest, models: ProjectModels, asker: Asker, 
     Raises:
         NotFoundError: There is no such table or field.
         ForbiddenError: It is not the caller's.
-        ParameterError: The field is a metric.
+        ParameterError: The field is a metric, or the limit is out of range.
         RequestError: The filters or parameters are wrong.
     """
+    if not 0 <= body.limit <= _VALUES_MAX:
+        raise ParameterError(f"`limit` is {body.limit}; write 0 to {_VALUES_MAX}", field="limit")
     explore = _explore_of(body.table, models, asker)
     dimension = _dimension(body.fieldId, explore)
     curated = dimension.filter_autocomplete

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from queryfleet.schemas.requests import PivotWay as WirePlan
     from queryfleet.settings import Settings
 
-__all__ = ["PivotAsked", "missing_orders", "pivoted_query", "pivoted_sql", "pivoted_totals"]
+__all__ = ["PivotAsked", "missing_orders", "pivoted_query", "pivoted_sql", "pivoted_totals", "visible_cells"]
 
 _ROWS_DEFAULT: Final = 500
+_ALL: Final = 2**31 - 1
 _NAMED: Final = ("MONTH_NAME", "DAY_OF_WEEK_NAME")  # intervals whose values are not in their own order
 
 
@@ -107,7 +108,7 @@ def pivoted_query(
     plan, order_by = _with_orders(compiled, dialect, dimensions)
     limits = asked.limits(compiled.query.limit)
     pivot = PivotPlan(spec=spec, limits=limits, nulls=null_order(dialect), order_by=order_by)
-    types = {name: found for name, item in compiled.items.items() if (found := _type_of(item)) is not None}
+    types = _types_of(compiled)
     statement = _statement(
         plan,
         PivotTask(
@@ -135,15 +136,41 @@ def pivoted_totals(compiled: CompiledQuery, dialect: Dialect, asked: PivotAsked,
     left = set(compiled.columns)
     spec = asked.spec
     values = tuple(column for column in spec.values if column.reference in left)
+    index = tuple(column for column in spec.index if column.reference in left)
+    groups = tuple(name for name in spec.groups if name in left)
     kept = replace(
         spec,
-        index=tuple(column for column in spec.index if column.reference in left),
+        index=index,
+        index_is_list=spec.index_is_list or not index,
         values=values,
+        groups=groups,
+        sort_only_dimensions=tuple(name for name in spec.sort_only_dimensions if name in left),
         passthrough=tuple(name for name in spec.passthrough if name in left),
-        sort=tuple(key for key in spec.sort if key.reference in left),
-        sort_only_values=tuple(column for column in spec.sort_only_values if column.reference in left),
+        sort=tuple(key for key in spec.sort if key.reference in {*groups, *(column.reference for column in index)}),
+        sort_only_values=(),
     )
     return pivoted_query(compiled, dialect, replace(asked, spec=kept), timezone=timezone)[0]
+
+
+def visible_cells(compiled: CompiledQuery, dialect: Dialect, asked: PivotAsked) -> tuple[tuple[str, ...], str]:
+    """Return the dimensions and a statement of all cells of the rows that a pivot shows.
+
+    Args:
+        compiled: With the sorts of `missing_orders`.
+        dialect: Of the warehouse.
+        asked: The pivot.
+    """
+    spec = asked.spec
+    names = (*(column.reference for column in spec.index), *spec.groups)
+    plan, order_by = _with_orders(compiled, dialect, (*names, *spec.sort_only_dimensions))
+    limits = PivotLimits(rows=asked.limits(compiled.query.limit).rows, columns=_ALL, columns_max=_ALL)
+    pivot = PivotPlan(spec=spec, limits=limits, nulls=null_order(dialect), order_by=order_by)
+    types = _types_of(compiled)
+    if not can_rank(pivot, types):
+        sort = tuple(replace(key, pinned=()) for key in spec.sort)
+        pivot = replace(pivot, spec=replace(spec, sort=sort))
+    is_grouped = set(compiled.query.dimensions) <= {*names, *spec.sort_only_dimensions}
+    return names, printed(ranked_plan(plan, pivot, dialect, is_grouped=is_grouped, types=types), dialect)
 
 
 def pivoted_sql(sql: str, asked: PivotAsked, *, warehouse_type: str, row_limit: int | None) -> PivotedStatement:
@@ -198,6 +225,10 @@ def _with_orders(compiled: CompiledQuery, dialect: Dialect, dimensions: tuple[st
             order_by[sort.field_id] = name
             outputs.append(Output(name=name, sql=order.sql))
     return replace(compiled.plan, final=replace(final, outputs=tuple(outputs))), order_by
+
+
+def _types_of(compiled: CompiledQuery) -> dict[str, ColumnType]:
+    return {name: found for name, item in compiled.items.items() if (found := _type_of(item)) is not None}
 
 
 def _type_of(item: Mapping[str, JsonValue]) -> ColumnType | None:

@@ -14,6 +14,7 @@ from queryfleet.compiler.context import Context
 from queryfleet.compiler.dashboard_filters import with_dashboard_filters
 from queryfleet.compiler.dialects import dialect_of
 from queryfleet.compiler.parameters import resolve_parameters
+from queryfleet.compiler.printer import printed
 from queryfleet.compiler.request import parse_date_zoom, parse_metric_query
 from queryfleet.compiler.row_limit import QueryLimits
 from queryfleet.errors import ParameterError
@@ -24,18 +25,20 @@ from serve_app.permitted import find_explore
 from serve_app.pivots import PivotAsked, missing_orders, pivoted_query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from actors.submit import PivotedStatement
     from queryfleet.compiler.compiler import CompiledQuery
+    from queryfleet.compiler.dialects import Dialect
     from queryfleet.compiler.metric_query import MetricQuery
     from queryfleet.errors import JsonValue
+    from queryfleet.pivot.task import PivotTask
     from queryfleet.schemas.requests import CompileRequest, MetricQueryRequest, ParameterValues
+    from queryfleet.schemas.requests import PivotWay as WirePlan
     from queryfleet.semantic.explore import Explore
     from queryfleet.settings import Settings
     from serve_app.models import ProjectModels
 
-__all__ = ["Asked", "Asker", "ask", "compiled", "compiled_sql", "context_of", "parameter_values"]
+__all__ = ["Asked", "Asker", "Terms", "answered", "ask", "compiled", "compiled_sql", "context_of", "parameter_values"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,21 @@ class Asked:
     members: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a question is asked, besides what it asks."""
+
+    asked: JsonValue  # the request; a repeat under the same idempotency key has an equal one
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)  # values by name
+    date_zoom: Mapping[str, JsonValue] | None = None
+    pivot: Callable[[CompiledQuery], Mapping[str, JsonValue] | None] | None = None  # its configuration; None: none
+    pivot_plan: WirePlan | None = None  # None: we choose
+    further: Mapping[str, JsonValue] = field(default_factory=dict)  # members of the answer
+    origin: Mapping[str, JsonValue] = field(default_factory=dict)  # kept with the query: what it was made from
+    is_saved: bool = False  # its SQL is that of somebody who might write it, whoever asks
+    is_distinct: bool = True  # False: rows that are equal stay; the question has no metrics and no calculations
+
+
 def ask(body: MetricQueryRequest, models: ProjectModels, asker: Asker, settings: Settings) -> Asked:
     """Compile the question of a request.
 
@@ -65,85 +83,123 @@ def ask(body: MetricQueryRequest, models: ProjectModels, asker: Asker, settings:
     """
     query = parse_metric_query(body.query)
     explore = find_explore(models.catalog, query.explore, asker.attributes, with_broken=asker.may_run_sql)
-    asked = body.model_dump(mode="json", exclude={"waitMs"})
     further: dict[str, JsonValue] = {}
     if body.dashboardFilters is not None:
         filtered = with_dashboard_filters(query, body.dashboardFilters, explore)
         query = filtered.query
         further["appliedDashboardFilters"] = dict(filtered.applied)
-    try:
-        compiled_query = compiled(
+    configuration = body.pivotConfiguration
+    terms = Terms(
+        asked=body.model_dump(mode="json", exclude={"waitMs"}),
+        parameters=parameter_values(body.parameters),
+        date_zoom=body.dateZoom,
+        pivot=(lambda _: configuration) if configuration else None,
+        pivot_plan=body.pivotPlan,
+        further=further,
+    )
+    return answered(query, explore, models, asker, settings, terms=terms)
+
+
+def answered(
+    query: MetricQuery,
+    explore: Explore,
+    models: ProjectModels,
+    asker: Asker,
+    settings: Settings,
+    *,
+    terms: Terms,
+) -> Asked:
+    """Compile a question to an explore that the caller may use; one that lacks parameters ends in an error.
+
+    Raises:
+        RequestError: The question is wrong; the class and the message say how.
+    """
+
+    def compiling(query: MetricQuery) -> CompiledQuery:
+        return compiled(
             query,
             explore,
             models,
             asker,
             settings,
-            parameters=parameter_values(body.parameters),
-            date_zoom=body.dateZoom,
+            parameters=terms.parameters,
+            date_zoom=terms.date_zoom,
+            can_write_sql=terms.is_saved or None,
         )
+
+    further = dict(terms.further)
+    try:
+        compiled_query = compiling(query)
     except ParameterError as error:
         if "missingReferences" not in error.details:
             raise
-        return _incomplete(query, explore, models, error, asked=asked, further=further)
-    if body.dateZoom is not None:
+        return _incomplete(query, explore, models, error, asked=terms.asked, further=further, origin=terms.origin)
+    if terms.date_zoom is not None:
         further["dateZoomApplied"] = compiled_query.is_date_zoomed
-    pivot, sql, warnings = None, compiled_query.sql, [warning.to_json() for warning in compiled_query.warnings]
-    if body.pivotConfiguration:
-        statement, said = _pivoted(body, compiled_query, explore, models=models, asker=asker, settings=settings)
+    pivot, sql = None, compiled_query.sql
+    warnings: list[JsonValue] = [warning.to_json() for warning in compiled_query.warnings]
+    configuration = terms.pivot(compiled_query) if terms.pivot is not None else None
+    if configuration:
+        limits = ProjectLimits.of(models.definition, settings)
+        spec = PivotAsked.of(configuration, terms.pivot_plan, limits, settings)
+        more = missing_orders(compiled_query, spec.spec)
+        given = compiled_query.query
+        ordered = compiling(replace(given, sorts=(*given.sorts, *more))) if more else compiled_query
+        dialect = dialect_of(models.warehouse_type)
+        statement, said = pivoted_query(ordered, dialect, spec, timezone=_zone(query, models))
         pivot, sql = statement.task, statement.sql
         warnings += [{"message": message} for message in said]
-    zone = _zone(query, models)
+    elif not terms.is_distinct:
+        sql = _with_repetitions(compiled_query, dialect_of(models.warehouse_type))
+    return _asked(
+        compiled_query, sql, pivot, terms, zone=_zone(query, models), further=further | {"warnings": warnings}
+    )
+
+
+def _asked(
+    compiled_query: CompiledQuery,
+    sql: str,
+    pivot: PivotTask | None,
+    terms: Terms,
+    *,
+    zone: str,
+    further: Mapping[str, JsonValue],
+) -> Asked:
+    """Return a question that was compiled, and the members of its answer."""
     fields: dict[str, JsonValue] = {name: dict(item) for name, item in compiled_query.items.items()}
     used = {name: value.to_json() for name, value in (compiled_query.used_parameters or {}).items()}
     question: dict[str, JsonValue] = {"metricQuery": compiled_query.query.to_json(), "parameters": used}
-    if body.dateZoom is not None:
-        question["dateZoom"] = body.dateZoom
+    if terms.date_zoom is not None:
+        question["dateZoom"] = dict(terms.date_zoom)
     return Asked(
         question=CompiledQuestion(
             sql=sql,
             pivot=pivot,
             fields=fields,
             timezone=zone,
-            question=question,
-            asked=asked,
+            question=question | dict(terms.origin),
+            asked=terms.asked,
         ),
         members={
             "metricQuery": question["metricQuery"],
             "fields": fields,
-            "warnings": warnings,
+            "warnings": [],
             "parameterReferences": sorted(compiled_query.parameter_references),
             "usedParametersValues": used,
             "resolvedTimezone": zone,
         }
-        | further,
+        | dict(further),
     )
 
 
-def _pivoted(
-    body: MetricQueryRequest,
-    compiled_query: CompiledQuery,
-    explore: Explore,
-    *,
-    models: ProjectModels,
-    asker: Asker,
-    settings: Settings,
-) -> tuple[PivotedStatement, tuple[str, ...]]:
-    """Return what runs in place of the question, and warnings; raises like `pivoted_query`."""
-    limits = ProjectLimits.of(models.definition, settings)
-    asked = PivotAsked.of(body.pivotConfiguration or {}, body.pivotPlan, limits, settings)
-    query = compiled_query.query
-    more = missing_orders(compiled_query, asked.spec)
-    if more:
-        compiled_query = compiled(
-            replace(query, sorts=(*query.sorts, *more)),
-            explore,
-            models,
-            asker,
-            settings,
-            parameters=parameter_values(body.parameters),
-            date_zoom=body.dateZoom,
+def _with_repetitions(compiled_query: CompiledQuery, dialect: Dialect) -> str:
+    """Return the SQL of a question without metrics and calculations, equal rows not put together."""
+    plan = compiled_query.plan
+    if plan.final.group_by != len(plan.final.outputs):
+        raise ParameterError(
+            "`distinct: false` is for columns that are dimensions: leave the metrics out", field="distinct"
         )
-    return pivoted_query(compiled_query, dialect_of(models.warehouse_type), asked, timezone=_zone(query, models))
+    return printed(replace(plan, final=replace(plan.final, group_by=0)), dialect)
 
 
 def _incomplete(
@@ -154,6 +210,7 @@ def _incomplete(
     *,
     asked: JsonValue,
     further: Mapping[str, JsonValue],
+    origin: Mapping[str, JsonValue],
 ) -> Asked:
     """Return a question that lacks parameters: it is accepted, and its poll says so."""
     missing = error.details["missingReferences"]
@@ -168,7 +225,7 @@ def _incomplete(
             sql="",
             fields=fields,
             timezone=zone,
-            question={"metricQuery": query.to_json()},
+            question={"metricQuery": query.to_json(), **origin},
             asked=asked,
             outcome=failure,
         ),
@@ -211,8 +268,19 @@ def compiled(
     *,
     parameters: Mapping[str, JsonValue],
     date_zoom: Mapping[str, JsonValue] | None = None,
+    can_write_sql: bool | None = None,
 ) -> CompiledQuery:
     """Compile one question to an explore that the caller may use.
+
+    Args:
+        query: The question.
+        explore: As the caller may use it.
+        models: Of the project.
+        asker: The caller.
+        settings: Of the service.
+        parameters: Values by name.
+        date_zoom: As the wire has it.
+        can_write_sql: May the question hold SQL that no model has? None: as the caller may.
 
     Raises:
         RequestError: The question is wrong; the class and the message say how.
@@ -223,7 +291,7 @@ def compiled(
         context_of(query, explore, models, asker, settings, parameters=parameters),
         limits=QueryLimits(rows_max=settings.row_limit_max, cells_max=settings.export_cells_max),
         date_zoom=None if date_zoom is None else parse_date_zoom(date_zoom),
-        can_write_sql=asker.may_run_sql,
+        can_write_sql=asker.may_run_sql if can_write_sql is None else can_write_sql,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.services import database_url, open_result_store, open_status_store, warm_up_store
+from queryfleet.content.postgres import PostgresContentStore
 from queryfleet.errors import NotFoundError
 from queryfleet.export.parts import LocalParts
 from queryfleet.status.changes import QUERY_CHANNEL, ChangeListener
@@ -32,6 +33,7 @@ __all__ = ["Services", "close_services", "open_services"]
 
 _CONNECTIONS_MAX = 8
 _JOB_CONNECTIONS_MAX = 2
+_CONTENT_CONNECTIONS_MAX = 2
 _REMEMBER_SECONDS = 5.0
 
 
@@ -70,6 +72,7 @@ class Services:
     streams: ResultStreams
     exports: Exports
     jobs: ExportJobs
+    content: PostgresContentStore
 
 
 async def open_services(settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
@@ -85,6 +88,8 @@ async def open_services(settings: Settings, meter: Meter, parts: PartMaker | Non
     listener.start()
     jobs = ExportJobs(database_url(settings), connections_max=_JOB_CONNECTIONS_MAX)
     await jobs.open()
+    content = PostgresContentStore(database_url(settings), connections_max=_CONTENT_CONNECTIONS_MAX)
+    await content.open()
     store = open_result_store(settings)
     await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
@@ -101,6 +106,7 @@ async def open_services(settings: Settings, meter: Meter, parts: PartMaker | Non
         streams=ResultStreams(queries, store, parts or LocalParts(store)),
         exports=Exports(jobs, statuses, store, listener=listener),
         jobs=jobs,
+        content=content,
     )
 
 
@@ -133,5 +139,6 @@ async def close_services(services: Services) -> None:
     """Close everything that `open_services` opened."""
     await services.listener.close()
     await services.jobs.close()
+    await services.content.close()
     await services.store.close()
     await services.statuses.close()

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.s3_servers",
     "tests.fixtures.service",
     "tests.fixtures.statuses",
+    "tests.fixtures.contents",  # uses those of statuses
     "tests.fixtures.warehouses",
     "tests.fixtures.mariadb",
     "tests.fixtures.sqlite",

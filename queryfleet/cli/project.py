@@ -28,7 +28,7 @@ class CheckReport:
 
 
 def check_project(folder: Path, *, as_json: bool) -> CheckReport:
-    """Read and compile every model of a project; asks no server and no warehouse.
+    """Read and compile every model of a project, and read its content; asks no server and no warehouse.
 
     Args:
         folder: Holds `project.yml` and `models`.
@@ -41,7 +41,7 @@ def check_project(folder: Path, *, as_json: bool) -> CheckReport:
     from queryfleet.semantic.problem import Problems
 
     try:
-        catalog = load_catalog(folder)
+        catalog = _with_content(load_catalog(folder), folder)
     except ModuleNotFoundError as error:
         if error.name != "yaml":
             raise
@@ -56,6 +56,19 @@ def check_project(folder: Path, *, as_json: bool) -> CheckReport:
         text=_json_text(catalog) if as_json else _plain_text(catalog),
         exit_code=ExitCode.FAILED if catalog.errors else ExitCode.OK,
     )
+
+
+def _with_content(catalog: Catalog, folder: Path) -> Catalog:
+    """Return a catalog with what is wrong with the content of its project among its problems."""
+    from dataclasses import replace
+
+    from queryfleet.content.files import collect_content, read_content
+    from queryfleet.project import load_project
+    from queryfleet.semantic.problem import Problems
+
+    problems = Problems()
+    read_content(collect_content(folder.absolute()), load_project(folder).project_uuid, problems)
+    return replace(catalog, problems=(*catalog.problems, *problems.found))
 
 
 def push_project(connection: Connection, folder: Path, *, as_json: bool) -> CheckReport:

@@ -38,6 +38,7 @@ class Names:
 
         Raises:
             FieldReferenceError: It means nothing that is selected; the message has the nearest name.
+            ForbiddenError: It means a field that is not the caller's.
         """
         if written in self.calculations or written in self.columns:
             return written
@@ -49,8 +50,10 @@ class Names:
                 raise FieldReferenceError(f"{place}: {error.message}") from None
             if field_id in self.columns:
                 return field_id
+            self.explore.check_open(field_id)
             if field_id in self.explore.fields:
                 raise FieldReferenceError(f"{place} mentions `{written}`, which is not selected: select it, too")
+        self.explore.check_open(written)
         known = [*self.columns, *self.calculations]
         advice = nearest_name(written.replace(".", "_"), known)
         raise FieldReferenceError(f"{place} mentions `{written}`, which is nothing that is selected; {advice}")

@@ -22,6 +22,7 @@ from queryfleet.compiler.calculation_nodes import (
     flattened,
     integers_of,
 )
+from queryfleet.compiler.quoting import BACKSLASH_ESCAPES, ambiguity
 from queryfleet.compiler.safe_functions import SAFE_WORDS, SUBQUERY_WORDS
 from queryfleet.errors import CompileError, ForbiddenError
 from queryfleet.semantic.expression import AttributeRef, Expression, ParameterRef, UserEmailRef
@@ -60,8 +61,8 @@ _PIVOT: Final = frozenset(
 _WINDOWED: Final = frozenset({"row", "offset", "index", "offset_list"})
 _LIST_MAX: Final = 1000
 _DEPTH_MAX: Final = 50
-_BACKSLASH_ESCAPES: Final = frozenset({"bigquery", "clickhouse", "databricks", "redshift", "snowflake"})
 _MARK: Final = "\x00"
+_BARE: Final = re.compile(r"[\w.+-]*", re.ASCII)  # of parameters: what is a number means the same inside quotes
 _STRING: Final = r"'(?:[^']|'')*'"
 _ESCAPED_STRING: Final = r"'(?:[^'\\]|''|\\.)*'"
 _REST: Final = (
@@ -106,7 +107,7 @@ class _Parser:
         self._names = names
         self._renderer = renderer
         self._can_write_sql = can_write_sql
-        string = _ESCAPED_STRING if renderer.context.dialect.name in _BACKSLASH_ESCAPES else _STRING
+        string = _ESCAPED_STRING if renderer.context.dialect.name in BACKSLASH_ESCAPES else _STRING
         self._piece = re.compile(f"{string}{_REST}", re.DOTALL | re.ASCII)
         self._marked: list[Node] = []
 
@@ -116,10 +117,25 @@ class _Parser:
             raise CompileError(f"{self._place} is empty")
         text = "".join(self._flat(sql))
         pieces = list(self._piece.finditer(text))
+        self._check_quotes([piece[0] for piece in pieces])
         found, end = self._sequence(pieces, 0, depth=0, is_argument=False)
         if end != len(pieces):
             raise CompileError(f"{self._place} has a bracket that closes nothing")
         return found
+
+    def _check_quotes(self, pieces: list[str]) -> None:
+        """Raise when a value would be put inside quotes, or a caller who may not write SQL quotes in odd ways."""
+        for piece in pieces:
+            inside = piece.split(_MARK)[1::2] if piece[0] in "'\"`" or piece.startswith(("--", "/*")) else []
+            for number in inside:
+                node = self._marked[int(number)]
+                if not isinstance(node, TextNode) or _BARE.fullmatch(node.text) is None:
+                    raise CompileError(f"{self._place} has a reference inside quotes or a comment: put it outside")
+        if self._can_write_sql:
+            return
+        fault = ambiguity(pieces, self._renderer.context.dialect.name)
+        if fault is not None:
+            raise ForbiddenError(f"{self._place} has {fault}, which only those who may write SQL can use")
 
     def _flat(self, sql: str) -> Iterator[str]:
         """Yield the text with a mark in the place of each reference."""
@@ -186,9 +202,17 @@ class _Parser:
         begins = before < 0 or pieces[before][0] in ("(", ",", ";")
         if word in SUBQUERY_WORDS and (word != "from" or begins):
             raise ForbiddenError(f"{self._place} reads tables by `{word}`, and you may not write SQL")
+        if word == "in" and self._renderer.context.dialect.name == "clickhouse":
+            self._check_in(pieces, after)
         is_call = after < len(pieces) and pieces[after][0] == "("
         if is_call and word not in SAFE_WORDS and word not in _FUNCTIONS:
             raise ForbiddenError(f"{self._place} calls `{word}()`, which only those who may write SQL can use")
+
+    def _check_in(self, pieces: list[re.Match[str]], after: int) -> None:
+        """Raise when what stands behind IN is a name: it may be that of a table, whose rows would be read."""
+        first = self._next(pieces, after + 1) if after < len(pieces) and pieces[after][0] == "(" else after
+        if first < len(pieces) and (pieces[first]["word"] is not None or pieces[first][0][0] in '"`'):
+            raise ForbiddenError(f"{self._place} has a name behind IN, which only those who may write SQL can use")
 
     def _check_quoted_call(self, pieces: list[re.Match[str]], place: int) -> None:
         """Raise when a function is called by a name in quotes, which may be any function."""
@@ -208,7 +232,7 @@ class _Parser:
         return place
 
     def _plain(self, piece: re.Match[str]) -> list[Node]:
-        """Return a piece; a reference inside quotes or a comment is put in there, too."""
+        """Return a piece; a number of a parameter inside quotes is put in there, too."""
         found: list[Node] = []
         for number, part in enumerate(piece[0].split(_MARK)):
             if number % 2:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from queryfleet.compiler.parameters import ParameterValue
     from queryfleet.compiler.plan import Plan
     from queryfleet.compiler.query_warning import QueryWarning
+    from queryfleet.compiler.within import Within
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.explore import Explore
 
@@ -59,6 +60,7 @@ def compile_metric_query(
     date_zoom: DateZoom | None = None,
     can_write_sql: bool = True,
     nulls_first: bool | None = None,
+    within: Within | None = None,
 ) -> CompiledQuery:
     """Return the SQL of a metric query.
 
@@ -70,6 +72,7 @@ def compile_metric_query(
         date_zoom: Shows a date at another interval.
         can_write_sql: False refuses SQL of the client's own that no dimension has; see `custom_sql`.
         nulls_first: Where NULLs are in the order when a sort does not say; None: as the warehouse does.
+        within: Only rows of these groups of another query count; None: all.
 
     Raises:
         FieldReferenceError: An id is no field's; the message has the nearest name.
@@ -95,7 +98,7 @@ def compile_metric_query(
     limit, warning = limited(query, column_count, limits or QueryLimits())
     question = replace(question, query=replace(question.query, limit=limit))
     maker = StatementMaker(
-        question, renderer, date_zoom=date_zoom, can_write_sql=can_write_sql, nulls_first=nulls_first
+        question, renderer, date_zoom=date_zoom, can_write_sql=can_write_sql, nulls_first=nulls_first, within=within
     )
     made = maker.statement()
     return CompiledQuery(

@@ -145,7 +145,8 @@ def number_value(rule: FilterRule, value: FilterValue) -> int | float | Decimal:
         if len(text) > _LENGTH_MAX or _NUMBER.fullmatch(text) is None:
             raise refusal(rule, value, "is not a number")
         return Decimal(text)
-    if value is None or isinstance(value, bool) or not math.isfinite(value):
+    # Whole numbers can be longer than what a float holds; how long one may be is the dialect's matter.
+    if value is None or isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         raise refusal(rule, value, "is not a number")
     return value
 

@@ -17,7 +17,7 @@ from queryfleet.compiler.moment_filters import moment_condition
 from queryfleet.compiler.value_filters import boolean_condition, number_condition, text_condition
 from queryfleet.errors import ParameterError
 from queryfleet.model import ColumnType
-from queryfleet.semantic.filter_rule import FilterOperator, FilterRule
+from queryfleet.semantic.filter_rule import OPERATORS, FilterOperator, FilterRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["FilterGroup", "FilterTarget", "condition", "parameter_references", "rules"]
 
 _DEPTH_MAX: Final = 50  # groups in groups; far beyond what a person builds, well within the stack
-_TEXT: Final = frozenset(
-    {
-        FilterOperator.EQUALS,
-        FilterOperator.NOT_EQUALS,
-        FilterOperator.INCLUDE,
-        FilterOperator.DOES_NOT_INCLUDE,
-        FilterOperator.STARTS_WITH,
-        FilterOperator.ENDS_WITH,
-    }
-)
 _NEGATIVE: Final = frozenset(
     {
         FilterOperator.NOT_EQUALS,
@@ -48,32 +38,9 @@ _NEGATIVE: Final = frozenset(
     }
 )
 _RANGES: Final = frozenset({FilterOperator.IN_BETWEEN, FilterOperator.NOT_IN_BETWEEN})
-_NUMBER: Final = (
-    frozenset(
-        {
-            FilterOperator.EQUALS,
-            FilterOperator.NOT_EQUALS,
-            FilterOperator.LESS_THAN,
-            FilterOperator.LESS_THAN_OR_EQUAL,
-            FilterOperator.GREATER_THAN,
-            FilterOperator.GREATER_THAN_OR_EQUAL,
-        }
-    )
-    | _RANGES
-)
 _WITHOUT_VALUES: Final = frozenset(
     {FilterOperator.IN_THE_CURRENT, FilterOperator.NOT_IN_THE_CURRENT, FilterOperator.IN_PERIOD_TO_DATE}
 )
-_MOMENT: Final = (
-    _NUMBER | _WITHOUT_VALUES | {FilterOperator.IN_THE_PAST, FilterOperator.NOT_IN_THE_PAST, FilterOperator.IN_THE_NEXT}
-)
-_OPERATORS: Final = {
-    ColumnType.STRING: _TEXT,
-    ColumnType.NUMBER: _NUMBER,
-    ColumnType.BOOLEAN: frozenset({FilterOperator.EQUALS, FilterOperator.NOT_EQUALS}),
-    ColumnType.DATE: _MOMENT,
-    ColumnType.TIMESTAMP: _MOMENT,
-}
 _CONDITIONS: Final = {
     ColumnType.STRING: text_condition,
     ColumnType.NUMBER: number_condition,
@@ -190,7 +157,7 @@ def _named(rule: FilterRule, values: tuple[FilterValue, ...], target: FilterTarg
 
 
 def _check_operator(rule: FilterRule, target: FilterTarget) -> None:
-    allowed = _OPERATORS[target.type]
+    allowed = OPERATORS[target.type]
     if rule.operator not in allowed:
         names = sorted(each.value for each in allowed | {FilterOperator.IS_NULL, FilterOperator.NOT_NULL})
         raise ParameterError(

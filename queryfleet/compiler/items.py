@@ -30,7 +30,7 @@ def dimension_item(dimension: Dimension, query: MetricQuery, zoomed: Dimension |
     item = dimension.item()
     if zoomed is not None:
         item = zoomed.item() | {key: item[key] for key in _KEPT if key in item}
-    return item | _override(query.dimension_overrides, dimension.field_id)
+    return _overridden(item, query.dimension_overrides.get(dimension.field_id, {}))
 
 
 def metric_item(metric: Metric, query: MetricQuery) -> dict[str, JsonValue]:
@@ -42,7 +42,7 @@ def metric_item(metric: Metric, query: MetricQuery) -> dict[str, JsonValue]:
             if own.period_over_period is not None:
                 compared = own.period_over_period
                 item |= {"generationType": "periodOverPeriod", "baseMetricId": compared.base_metric_id}
-    return item | _override(query.metric_overrides, metric.field_id)
+    return _overridden(item, query.metric_overrides.get(metric.field_id, {}))
 
 
 def custom_item(custom: CustomDimension) -> dict[str, JsonValue]:
@@ -58,5 +58,8 @@ def calculation_item(calculation: TableCalculation) -> dict[str, JsonValue]:
     return item
 
 
-def _override(overrides: Mapping[str, Mapping[str, JsonValue]], field_id: str) -> dict[str, JsonValue]:
-    return {key: value for key, value in overrides.get(field_id, {}).items() if key in FORMAT_KEYS}
+def _overridden(item: Mapping[str, JsonValue], override: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return an item shown another way: `formatOptions` take the place of the words that would win over them."""
+    said = {key: value for key, value in override.items() if key in FORMAT_KEYS}
+    left_out = ("format", "round", "compact", "separator") if said.get("formatOptions") else ()
+    return {key: value for key, value in item.items() if key not in left_out} | said

@@ -76,6 +76,12 @@ class _Axis:
         unit = None if interval is None else unit_of(interval)
         if unit is None or base is None or isinstance(value, dt.datetime):
             return None
+        try:
+            return self._bounds_from(sign, value, base, unit)
+        except OverflowError:  # the last period of the calendar has no next one: 9999-12-31 often means no end
+            return None
+
+    def _bounds_from(self, sign: str, value: dt.date, base: str, unit: UnitOfTime) -> list[str] | None:
         after = value + _DAY
         # A cut value is at or after a day when the base is at or after the first period that begins not before it.
         asked = {">=": [(">=", value)], ">": [(">=", after)], "<": [("<", value)], "<=": [("<", after)]}

@@ -104,7 +104,7 @@ def resolved(query: MetricQuery, explore: Explore) -> Question:
         if name not in calculations:
             advice = nearest_name(name, calculations)
             raise FieldReferenceError(f"`filters.tableCalculations`: no table calculation is called `{name}`; {advice}")
-    _check_sorts(query)
+    _check_sorts(query, explore)
     return Question(query=query, explore=explore, dimensions=dimensions, metrics=metrics, filter_metrics=filtered)
 
 
@@ -175,10 +175,11 @@ def check_name_lengths(query: MetricQuery, warehouse_type: str) -> None:
             )
 
 
-def _check_sorts(query: MetricQuery) -> None:
+def _check_sorts(query: MetricQuery, explore: Explore) -> None:
     selected = [*query.dimensions, *query.metrics, *(each.name for each in query.calculations)]
     for sort in query.sorts:
         if sort.field_id not in selected:
+            explore.check_open(sort.field_id)
             advice = nearest_name(sort.field_id, selected)
             raise ParameterError(
                 f"`sorts` names `{sort.field_id}`, which is not selected: select it or sort by another; {advice}",

@@ -18,6 +18,7 @@ from queryfleet.compiler.filters import FilterGroup, condition, parameter_refere
 from queryfleet.compiler.grains import cut, shift_zone, unit_of
 from queryfleet.compiler.liquid import kept_parts
 from queryfleet.compiler.parameters import check_given
+from queryfleet.compiler.quoting import Enclosure, enclosing
 from queryfleet.errors import CompileError, FieldReferenceError, ForbiddenError
 from queryfleet.model import ColumnType
 from queryfleet.semantic.explore import Dimension, Metric
@@ -32,6 +33,7 @@ from queryfleet.semantic.expression import (
 )
 from queryfleet.semantic.field import MetricClass
 from queryfleet.semantic.intervals import TimeInterval, interval_type, is_interval_possible
+from queryfleet.semantic.parameter import ParameterType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -124,12 +126,33 @@ class Renderer:
         self._references.update(expression.parameters)
         kept = list(kept_parts(expression.parts, self._liquid_value))
         check_given((part.name for part in kept if isinstance(part, ParameterRef)), self._context.parameters)
+        written = ""
         try:
-            written = "".join(self._part(part, attribute, substitutes or {}) for part in kept)
+            for part in kept:
+                inside = self._inside(part, written, attribute)
+                if inside is not Enclosure.COMMENT:  # a value could end a comment: what nobody reads needs none
+                    written += self._part(part, attribute, substitutes or {})
         except CompileError as error:
             raise CompileError(f"table `{table}`: {error.message}", **error.details) from None
         # A comment that runs to the end of the line must not swallow what comes after.
         return f"{written}\n" if "--" in written.rpartition("\n")[2] else written
+
+    def _inside(self, part: SqlPart, before: str, attribute: Callable[[str], str]) -> Enclosure:
+        """Return what a part would be put inside of.
+
+        Raises:
+            CompileError: Inside quotes, where a literal would end them, and a value of the caller's become SQL.
+        """
+        if isinstance(part, (SqlText, TableRef)) or (isinstance(part, AttributeRef) and attribute != self._attribute):
+            return Enclosure.NOTHING
+        found = enclosing(before, self._context.dialect.name)
+        if found is not Enclosure.QUOTES or (isinstance(part, ParameterRef) and self._is_number(part.name)):
+            return found
+        name = getattr(part, "field_id", "") or getattr(part, "name", "") or "the e-mail address"
+        raise CompileError(f"`{name}` stands inside quotes in its SQL: remove them, values are put in with their own")
+
+    def _is_number(self, name: str) -> bool:
+        return self._context.parameters[name].type is ParameterType.NUMBER
 
     def _part(self, part: SqlPart, attribute: Callable[[str], str], substitutes: Mapping[str, str]) -> str:  # noqa: PLR0911 - a table
         match part:

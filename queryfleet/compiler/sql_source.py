@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from queryfleet.compiler.dialects import Dialect
 
-__all__ = ["sql_plan", "without_order_and_limit"]
+__all__ = ["sql_plan", "without_limit", "without_order_and_limit"]
 
 _CLAUSES: Final = frozenset(
     {"EXCEPT", "FETCH", "FOR", "FORMAT", "INTERSECT", "INTO", "LIMIT", "OFFSET", "SETTINGS", "UNION", "WITH"}
@@ -68,6 +68,21 @@ def without_order_and_limit(sql: str, dialect: Dialect) -> str:
     if order is None or is_distinct_on or _CLAUSES & set(texts[order:]):
         return sql.rstrip()
     return sql[: words[order][1]].rstrip()
+
+
+def without_limit(sql: str, dialect: Dialect) -> tuple[str, int | None]:
+    """Return a statement without the `LIMIT` at its end, and that limit; None: it has none that is a plain number.
+
+    Args:
+        sql: One statement without a terminator.
+        dialect: Of the warehouse.
+
+    Cost: about 1 µs per character.
+    """
+    words = _outer_words(sql, dialect)
+    if words is None or len(words) < 2 or words[-2][0] != "LIMIT" or not words[-1][0].isdigit():  # noqa: PLR2004
+        return sql, None
+    return sql[: words[-2][1]].rstrip(), int(words[-1][0])
 
 
 def _outer_words(sql: str, dialect: Dialect) -> list[tuple[str, int]] | None:

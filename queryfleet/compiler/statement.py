@@ -25,6 +25,7 @@ from queryfleet.compiler.question import (
 from queryfleet.compiler.rows import GroupColumn
 from queryfleet.compiler.stack import Stack
 from queryfleet.compiler.totals import Totals
+from queryfleet.compiler.within import within_condition
 from queryfleet.semantic.explore import Dimension
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from queryfleet.compiler.query_warning import QueryWarning
     from queryfleet.compiler.question import Question
     from queryfleet.compiler.rendering import Renderer
+    from queryfleet.compiler.rows import Condition
+    from queryfleet.compiler.within import Within
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.explore import Explore, Metric
 
@@ -64,6 +67,7 @@ class StatementMaker:
         date_zoom: Shows a date at another interval.
         can_write_sql: False refuses SQL of the client's own.
         nulls_first: Where NULLs are in the order when a sort does not say; None: as the warehouse does.
+        within: Only rows of these groups count; None: all.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class StatementMaker:
         date_zoom: DateZoom | None = None,
         can_write_sql: bool = True,
         nulls_first: bool | None = None,
+        within: Within | None = None,
     ) -> None:
         self._question = question
         self._query = question.query
@@ -83,6 +88,7 @@ class StatementMaker:
         self._prefix = _stage_prefix(question.explore)
         self._nulls_first = nulls_first
         self._can_write_sql = can_write_sql
+        self._within = within
         self._customs = self._custom_columns()
         self._zoomed = zoomed_dimension(question.dimensions, date_zoom, question.explore)
         self._sort_columns = self._sortable()
@@ -99,7 +105,7 @@ class StatementMaker:
         question, query = self._question, self._query
         columns = self._group_columns()
         conditions = Conditions(self._renderer, self._customs)
-        on_rows = conditions.of(query.dimension_filters)
+        on_rows = (*conditions.of(query.dimension_filters), *self._within_conditions())
         grouper = Grouper(question.explore, self._renderer, self._prefix)
         plain, compared, posts = self._by_kind(question.needed_metrics())
         parsed = parsed_calculations(question, self._renderer, can_write_sql=self._can_write_sql)
@@ -146,6 +152,7 @@ class StatementMaker:
     def _custom_columns(self) -> dict[str, CustomColumn]:
         """Return the custom dimensions that are selected or filtered, written."""
         used = {*self._query.dimensions, *enabled_ids(self._query.dimension_filters)}
+        used |= set(self._within.dimensions) if self._within is not None else set()
         return {
             each.id: custom_column(
                 each, self._renderer, f"{self._prefix}bins_{number}", can_write_sql=self._can_write_sql
@@ -176,21 +183,33 @@ class StatementMaker:
         sorted_by = {sort.field_id for sort in self._sorts}
         for dimension in self._question.dimensions:
             if isinstance(dimension, Dimension):
-                shown = self._shown(dimension)
-                found.append(
-                    GroupColumn(
-                        name=dimension.field_id,
-                        sql=self._renderer.dimension(shown),
-                        type=shown.type,
-                        tables=frozenset(shown.expression.tables if shown.expression is not None else ()),
-                    )
-                )
+                found.append(self._group_column(dimension))
             else:
                 custom = self._customs[dimension.id]
                 found.append(custom.column)
                 if custom.order is not None and dimension.id in sorted_by:
                     helpers.append(custom.order)
         return (*found, *helpers)
+
+    def _group_column(self, dimension: Dimension) -> GroupColumn:
+        shown = self._shown(dimension)
+        return GroupColumn(
+            name=dimension.field_id,
+            sql=self._renderer.dimension(shown),
+            type=shown.type,
+            tables=frozenset(shown.expression.tables if shown.expression is not None else ()),
+        )
+
+    def _within_conditions(self) -> tuple[Condition, ...]:
+        if self._within is None:
+            return ()
+        columns = [
+            self._customs[name].column
+            if name in self._customs
+            else self._group_column(self._question.explore.dimension(name))
+            for name in self._within.dimensions
+        ]
+        return (within_condition(self._within, columns, f"{self._prefix}within", self._context.dialect),)
 
     def _has_special_order(self) -> bool:
         columns = (self._sort_columns.get(sort.field_id) for sort in self._sorts)

@@ -8,9 +8,9 @@ field.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "AdditionalMetricBody",
@@ -27,6 +27,13 @@ _NAME_MAX = 255
 _ENTRIES_MAX = 1000
 
 FieldType = Literal["string", "number", "timestamp", "date", "boolean"]
+
+
+def _number(value: object) -> object:
+    """Pass a JSON number on: 5.0 is a whole one, `true` and `"5"` are none."""
+    if isinstance(value, (bool, str)):
+        raise ValueError("Input should be a valid integer")  # noqa: TRY004 - what the model turns into a 422
+    return value
 
 
 class SortBody(BaseModel):
@@ -196,7 +203,9 @@ class MetricQueryBody(BaseModel):
         default=None, description="`dimensions`, `metrics` and `tableCalculations`, each a group `and` or `or`."
     )
     sorts: list[SortBody] = Field(default_factory=list, max_length=_ENTRIES_MAX)
-    limit: int | None = Field(default=500, strict=False, description="Rows; null: as many as are allowed.")
+    limit: Annotated[int | None, BeforeValidator(_number)] = Field(
+        default=500, strict=False, description="Rows; null: as many as are allowed."
+    )
     tableCalculations: list[TableCalculationBody] = Field(default_factory=list, max_length=_ENTRIES_MAX)
     additionalMetrics: list[AdditionalMetricBody] | None = Field(default=None, max_length=_ENTRIES_MAX)
     customDimensions: list[CustomDimensionBody] | None = Field(default=None, max_length=_ENTRIES_MAX)

@@ -253,13 +253,21 @@ class ProjectResults(_Part):
 
     version: int
     explores: list[str]
+    content: dict[str, int] = Field(description="Saved content of files: `created`, `updated`, `deleted`, `unchanged`.")
     problems: list[dict[str, Any]] = Field(description="Warnings: `severity`, `file`, `line`, `message`.")
 
 
 class ProjectAnswer(_Wire):
     """The models were replaced; every question from now on is answered by the new ones."""
 
-    model_config = _example({"version": 7, "explores": ["customers", "orders"], "problems": []})
+    model_config = _example(
+        {
+            "version": 7,
+            "explores": ["customers", "orders"],
+            "content": {"created": 1, "updated": 0, "deleted": 0, "unchanged": 4},
+            "problems": [],
+        }
+    )
     results: ProjectResults
 
 

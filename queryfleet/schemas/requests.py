@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = [
+    "CalculateTotalRequest",
     "CompileRequest",
     "FieldValuesRequest",
     "MetricQueryRequest",
@@ -202,6 +203,20 @@ class CompileRequest(BaseModel):
     parameters: ParameterValues | None = Field(default=None, description="Values of parameters of the models, by name.")
 
 
+class CalculateTotalRequest(BaseModel):
+    """Body of `POST …/query/{queryUuid}/calculate-total`."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"kind": "columnTotal"}]})
+
+    kind: Literal["grandTotal", "columnTotal", "rowTotal", "columnSubtotal", "rowSubtotal"] = Field(
+        description="Over everything; for each column; for each row; for each column or row within a group."
+    )
+    subtotalDimensions: list[str] | None = Field(  # noqa: N815
+        default=None, description="Of columnSubtotal some index columns, of rowSubtotal the first group columns."
+    )
+    invalidateCache: bool = Field(default=False, description="Ask the warehouse again.")  # noqa: N815
+
+
 class FieldValuesRequest(BaseModel):
     """Body of `POST …/query/field-values`: a search for the values of one dimension."""
 
@@ -215,7 +230,7 @@ class FieldValuesRequest(BaseModel):
     table: str = Field(description="Table of the field.")
     fieldId: str = Field(description="A dimension.")  # noqa: N815
     search: str = Field(description="What the values hold, in any case; empty for all.")
-    limit: int = Field(default=50, ge=1, le=10_000, description="Most values.")
+    limit: int = Field(default=50, description="Most values, 0 to 10,000.")
     filters: dict[str, Any] | None = Field(
         default=None, description="A group of rules; those on fields of other explores are left out."
     )

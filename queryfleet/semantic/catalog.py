@@ -2,7 +2,7 @@
 
 Where models come from, all of it at once:
 
-- `models/**/*.yml` with `type: model`: one model a file;
+- `models/**/*.yml` with `type: model`: one model a YAML document;
 - `target/manifest.json`, when dbt has made one, else `models/**/*.yml` with `models:`.
 
 A model that is wrong does not keep the others from working: `load_catalog` collects what it finds, and an explore
@@ -20,6 +20,7 @@ from queryfleet.project import Project, load_project
 from queryfleet.semantic.assembly import assembled_explore, own_explore
 from queryfleet.semantic.explore import Explore  # noqa: TC001 - likewise
 from queryfleet.semantic.json_form import from_json, to_json
+from queryfleet.semantic.mentions import check_model_mentions, check_parameter_options
 from queryfleet.semantic.model_source import read_models
 from queryfleet.semantic.nearest_name import nearest_name
 from queryfleet.semantic.parameter_keys import project_defaults
@@ -120,6 +121,7 @@ def _catalog(found: FoundModels, defaults: ProjectDefaults, problems: Problems) 
     models = {model.name: model for model in found.models}
     broken = dict(found.failed)
     explores: dict[str, Explore] = {}
+    check_parameter_options(defaults, models, problems)
     for model in found.models:
         broken |= model.failed_explores
     for definition, base in _definitions(found.models, problems):
@@ -133,6 +135,9 @@ def _catalog(found: FoundModels, defaults: ProjectDefaults, problems: Problems) 
             broken[definition.name] = error.message
             text = f"the explore `{definition.name}` cannot be used: {error.message}"
             problems.error(str(error.details.get("place", base.place(""))), text)
+            continue
+        if definition.name == base.name:
+            check_model_mentions(base, explores[definition.name], models, problems)
     return Catalog(
         explores={name: explores[name] for name in sorted(explores)},
         broken={name: broken[name] for name in sorted(broken) if name not in explores},

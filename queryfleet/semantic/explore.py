@@ -232,11 +232,20 @@ class Explore:
             shown = [each.field_id for each in listed if not each.hidden and each.field_id not in self.denied]
             advice = nearest_name(field_id, shown)
             raise FieldReferenceError(f"explore `{self.name}` has no field `{field_id}`; {advice}")
-        if field_id in self.denied or self._base_id(found) in self.denied:
-            raise ForbiddenError(f"the field `{field_id}` is not open to you: ask who gives out user attributes")
+        self.check_open(field_id)
         if found.error is not None:
             raise CompileError(f"the field `{field_id}` cannot be used: {found.error}", fieldId=field_id)
         return found
+
+    def check_open(self, name: str) -> None:
+        """Raise when a name is the id of a field that is not the caller's; whatever else it is passes.
+
+        Raises:
+            ForbiddenError: It is.
+        """
+        found = self._by_id.get(name) or self._unlisted_interval(name)
+        if found is not None and (name in self.denied or self._base_id(found) in self.denied):
+            raise ForbiddenError(f"the field `{name}` is not open to you: ask who gives out user attributes")
 
     def referenced(self, field_id: str) -> Field:
         """Return the field that a `DimensionRef` or `MetricRef` of this explore names, whoever asks.

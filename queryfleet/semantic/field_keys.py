@@ -61,11 +61,8 @@ METRIC_KEYS: Final = _COMMON_KEYS | {
 
 _GROUPS_MAX: Final = 5  # headings inside one another
 _ROUND_MAX: Final = 20
-_BYTES: Final = (
-    "kilobytes", "megabytes", "gigabytes", "terabytes", "petabytes", "exabytes", "zettabytes", "yottabytes",
-    "kibibytes", "mebibytes", "gibibytes", "tebibytes", "pebibytes", "exbibytes", "zebibytes", "yobibytes",
-)  # fmt: skip
-_COMPACTS: Final = ("thousands", "millions", "billions", "trillions", "auto", *_BYTES)
+_UNITS: Final = ("thousands", "millions", "billions", "trillions")
+_COMPACTS: Final = frozenset(("auto", *_UNITS, *(unit.removesuffix("s") for unit in _UNITS), "k", "m", "b", "t"))
 _SEPARATORS: Final = (
     "default", "commaPeriod", "spacePeriod", "periodComma", "noSeparatorPeriod", "apostrophePeriod",
 )  # fmt: skip
@@ -222,9 +219,10 @@ def read_default_time_dimension(section: Section, reading: Reading) -> DefaultTi
 
 def _format(section: Section, reading: Reading) -> Format:
     compact = section.text("compact")
-    if compact is not None and compact not in _COMPACTS:
+    if compact is not None and compact.strip().lower() not in _COMPACTS:
         place = section.document.where((*section.path, "compact"))
-        reading.problems.warning(place, f"`compact` has a value that has no effect; {nearest(compact, _COMPACTS)}")
+        advice = nearest(compact, (*_UNITS, "auto"))
+        reading.problems.warning(place, f"`compact` has a value that has no effect; {advice}")
     return Format(
         format=section.text("format"),
         round=section.whole("round", low=-_ROUND_MAX, high=_ROUND_MAX),

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from queryfleet.model import ColumnType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from queryfleet.errors import JsonValue
 
-__all__ = ["FilterOperator", "FilterRule", "FilterValue", "UnitOfTime"]
+__all__ = ["OPERATORS", "FilterOperator", "FilterRule", "FilterValue", "UnitOfTime"]
 
 FilterValue: TypeAlias = str | int | float | bool | None
 
 
 class FilterOperator(StrEnum):
-    """What a rule asks; which types it fits and what it means in SQL is the compiler's matter."""
+    """What a rule asks; what it means in SQL is the compiler's matter."""
 
     IS_NULL = "isNull"
     NOT_NULL = "notNull"
@@ -37,6 +41,39 @@ class FilterOperator(StrEnum):
     IN_BETWEEN = "inBetween"  # two values, both included
     NOT_IN_BETWEEN = "notInBetween"
     IN_PERIOD_TO_DATE = "inPeriodToDate"
+
+
+_EQUALITY: Final = frozenset({FilterOperator.EQUALS, FilterOperator.NOT_EQUALS})
+_TEXT: Final = _EQUALITY | {
+    FilterOperator.INCLUDE,
+    FilterOperator.DOES_NOT_INCLUDE,
+    FilterOperator.STARTS_WITH,
+    FilterOperator.ENDS_WITH,
+}
+_ORDER: Final = _EQUALITY | {
+    FilterOperator.LESS_THAN,
+    FilterOperator.LESS_THAN_OR_EQUAL,
+    FilterOperator.GREATER_THAN,
+    FilterOperator.GREATER_THAN_OR_EQUAL,
+    FilterOperator.IN_BETWEEN,
+    FilterOperator.NOT_IN_BETWEEN,
+}
+_MOMENT: Final = _ORDER | {
+    FilterOperator.IN_THE_PAST,
+    FilterOperator.NOT_IN_THE_PAST,
+    FilterOperator.IN_THE_NEXT,
+    FilterOperator.IN_THE_CURRENT,
+    FilterOperator.NOT_IN_THE_CURRENT,
+    FilterOperator.IN_PERIOD_TO_DATE,
+}
+# Which operators a type of field has, besides those of NULL, which every type has.
+OPERATORS: Final[Mapping[ColumnType, frozenset[FilterOperator]]] = {
+    ColumnType.STRING: _TEXT,
+    ColumnType.NUMBER: _ORDER,
+    ColumnType.BOOLEAN: _EQUALITY,
+    ColumnType.DATE: _MOMENT,
+    ColumnType.TIMESTAMP: _MOMENT,
+}
 
 
 class UnitOfTime(StrEnum):

@@ -1,4 +1,4 @@
-"""The standalone spelling: one model a file, `type: model`.
+"""The standalone spelling: one model a document, `type: model`.
 
 type: model
 name: orders
@@ -35,8 +35,8 @@ def read_model_file(section: Section, reading: Reading) -> Model:
     """Return the model that a file describes.
 
     Args:
-        section: The whole file; its `type` is one of `MODEL_TYPES`.
-        reading: Gets the problems. Unknown keys are errors unless the file says `strict: false`.
+        section: A whole document; its `type` is one of `MODEL_TYPES`.
+        reading: Gets the problems. Unknown keys are errors unless it says `strict: false`.
 
     Raises:
         ConfigurationError: The name is missing, or something is wrong that decides which rows or fields the model

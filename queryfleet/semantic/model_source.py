@@ -11,7 +11,7 @@ from queryfleet.semantic.dbt import read_dbt_model
 from queryfleet.semantic.dbt_manifest import MANIFEST, read_manifest
 from queryfleet.semantic.model_file import MODEL_TYPES, read_model_file
 from queryfleet.semantic.section_value import section_items
-from queryfleet.yaml_document import parse_yaml
+from queryfleet.yaml_document import parse_yaml_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,11 +91,18 @@ def read_models(folder: Path, reading: Reading) -> FoundModels:
     for path in files:
         source = path.relative_to(folder).as_posix()
         try:
-            _read_file(Section.of(parse_yaml(path.read_bytes(), source=source)), found, has_manifest=has_manifest)
+            documents = parse_yaml_stream(path.read_bytes(), source=source)
         except ConfigurationError as error:
             reading.problems.raised(error, source)
+            continue
         except OSError as error:
             reading.problems.error(source, f"cannot be read: {error.strerror}")
+            continue
+        for document in documents:
+            try:
+                _read_document(Section.of(document), found, has_manifest=has_manifest)
+            except ConfigurationError as error:
+                reading.problems.raised(error, source)
     if not files and not has_manifest:
         text = f"there are no models: write {MODELS_FOLDER}/orders.yml, or let dbt write {MANIFEST}"
         reading.problems.warning(MODELS_FOLDER, text)
@@ -103,7 +110,7 @@ def read_models(folder: Path, reading: Reading) -> FoundModels:
     return FoundModels(models=tuple(models.values()), failed=found.failed, skipped=tuple(found.skipped))
 
 
-def _read_file(section: Section, found: _Found, *, has_manifest: bool) -> None:
+def _read_document(section: Section, found: _Found, *, has_manifest: bool) -> None:
     type_ = section.values.get("type")
     if type_ is not None:
         if type_ not in MODEL_TYPES:

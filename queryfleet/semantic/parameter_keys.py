@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Final
 
 from queryfleet.errors import ConfigurationError
 from queryfleet.model import ColumnType
+from queryfleet.project import PROJECT_FILE
 from queryfleet.section import Section, nearest
 from queryfleet.semantic.definition import ProjectDefaults
 from queryfleet.semantic.explore import CustomGranularity, ParameterDefinition, ParameterType, TimeInterval
 from queryfleet.semantic.section_value import checked_name, humanised, prose, scalars, section_map, text_map, texts
-from queryfleet.yaml_document import YamlDocument
+from queryfleet.yaml_document import YamlDocument, parse_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from queryfleet.errors import JsonValue
     from queryfleet.project import Project
     from queryfleet.semantic.parameter import ParameterScalar
     from queryfleet.semantic.problem import Problems
+    from queryfleet.yaml_document import YamlPath
 
 __all__ = ["project_defaults", "read_parameters"]
 
@@ -92,20 +96,27 @@ def _fits(value: ParameterScalar, type_: ParameterType) -> bool:
 
 def project_defaults(project: Project, problems: Problems) -> ProjectDefaults:
     """Return what `project.yml` says for all models; what is wrong in it becomes a problem and is left out."""
-    source = "project.yml"
     written: dict[str, JsonValue] = {
         "parameters": dict(project.parameters),
         "defaults": dict(project.defaults),
         "custom_granularities": dict(project.custom_granularities),
     }
-    section = Section.of(YamlDocument(source=source, value=written))
+    section = Section.of(YamlDocument(source=PROJECT_FILE, value=written, lines=_lines(project)))
     found = ProjectDefaults()
     for completed in (_with_granularities, _with_defaults, _with_parameters):
         try:
             found = completed(found, section)
         except ConfigurationError as error:
-            problems.raised(error, source)
+            problems.raised(error, PROJECT_FILE)
     return found
+
+
+def _lines(project: Project) -> Mapping[YamlPath, int]:
+    """Return where things stand in the file that the project was read from; nothing when it is not there any more."""
+    try:
+        return parse_yaml((project.folder / PROJECT_FILE).read_bytes(), source=PROJECT_FILE).lines
+    except (OSError, ConfigurationError):
+        return {}
 
 
 def _with_parameters(found: ProjectDefaults, section: Section) -> ProjectDefaults:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from queryfleet.content.files import CONTENT_FOLDERS, collect_content, is_content_path
 from queryfleet.errors import ConfigurationError, ParameterError
 from queryfleet.project import PROJECT_FILE, load_project
 from queryfleet.semantic.catalog import load_catalog
@@ -25,7 +26,7 @@ _FILES_MAX: Final = 10_000
 
 
 def collect_files(folder: Path) -> dict[str, str]:
-    """Return the text of every file of a project that says something about its models, by path in the folder.
+    """Return the text of every file of a project that says something about models or content, by path in the folder.
 
     Raises:
         ConfigurationError: There is no project in the folder, or a file cannot be read.
@@ -43,7 +44,7 @@ def collect_files(folder: Path) -> dict[str, str]:
                 raise ConfigurationError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     if PROJECT_FILE not in files:
         raise ConfigurationError(f"there is no {PROJECT_FILE} in {folder}: name the folder of a project")
-    return files
+    return files | collect_content(folder)
 
 
 def compile_files(files: Mapping[str, str]) -> tuple[Project, Catalog]:
@@ -65,6 +66,8 @@ def compile_files(files: Mapping[str, str]) -> tuple[Project, Catalog]:
         raise ParameterError(f"A project has at most {_FILES_MAX} files.", field="files")
     for name in files:
         _check_path(name)
+    if PROJECT_FILE not in files:
+        raise ConfigurationError(f"there is no {PROJECT_FILE} among the files: it says which project they are of")
     with tempfile.TemporaryDirectory(prefix="queryfleet-project-") as made:
         folder = Path(made)
         for name, text in files.items():
@@ -84,9 +87,13 @@ def _check_path(name: str) -> None:
     path = PurePosixPath(name)
     is_plain = path.as_posix() == name and not path.is_absolute() and not {".", ".."} & set(path.parts)
     is_model = path.parts[:1] == (MODELS_FOLDER,) and path.suffix in _SUFFIXES
-    if not is_plain or "\x00" in name or not (is_model or name in (PROJECT_FILE, MANIFEST, CATALOG)):
+    if (
+        not is_plain
+        or "\x00" in name
+        or not (is_model or is_content_path(path) or name in (PROJECT_FILE, MANIFEST, CATALOG))
+    ):
         raise ParameterError(
             f"`{name[:200]}` is no file of a project's models: send {PROJECT_FILE}, {MODELS_FOLDER}/**/*.yml, "
-            f"{MANIFEST} and {CATALOG}.",
+            f"{', '.join(f'{folder}/**/*.yml' for folder in CONTENT_FOLDERS)}, {MANIFEST} and {CATALOG}.",
             field="files",
         )

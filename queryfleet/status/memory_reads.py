@@ -17,6 +17,7 @@ from queryfleet.status.record import (
     ProjectName,
     QueueDepth,
     StoredProject,
+    StoredQuestion,
 )
 from queryfleet.status.rows import Row, live_attempts, record_of
 from queryfleet.status.transitions import QueryStatus
@@ -94,6 +95,11 @@ class MemoryReads:
             mirrored = {name: leader[name] for name in _MIRRORED} | moments
             seen |= {"leader": mirrored, "leader_schema": leader["arrow_schema"]}
         return record_of(seen)
+
+    async def load_question(self, query_uuid: str) -> StoredQuestion | None:
+        """Return what a query asked; see `StatusStore.load_question`."""
+        row = self._queries.get(query_uuid)
+        return None if row is None else StoredQuestion(question=row["question"], pivot=row["pivot"])
 
     async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
         """Return many queries; see `StatusStore.load_many`."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         PendingCancel,
         QueryRecord,
         QueueDepth,
+        StoredQuestion,
     )
     from queryfleet.status.store import StatusStore
 
@@ -136,6 +137,10 @@ class PostgresStatusStore(PostgresProjects):
         """Return one query, or None. Cost: one primary-key read."""
         row = await self._row("load", query_uuid=query_uuid)
         return record_of(row) if row else None
+
+    async def load_question(self, query_uuid: str) -> StoredQuestion | None:
+        """Return what one query asked of the models and what is done with its rows, or None."""
+        return cast("StoredQuestion | None", await self._row("load_question", query_uuid=query_uuid))
 
     async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
         """Return those queries that there are, in any order, by one read."""

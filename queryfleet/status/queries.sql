@@ -85,6 +85,10 @@ select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_li
 from query q left join query l on l.query_uuid = q.leader_uuid
 where q.query_uuid = %(query_uuid)s;
 
+-- name: load_question
+-- What one query asked of the models, and what is done with its rows.
+select question, pivot from query where query_uuid = %(query_uuid)s;
+
 -- name: load_many
 -- As `load`, for many at once.
 select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_limit, q.status, q.phase, q.attempt,

@@ -32,6 +32,7 @@ __all__ = [
     "QueueDepth",
     "Resume",
     "StoredProject",
+    "StoredQuestion",
     "StoredRows",
     "Timings",
 ]
@@ -269,6 +270,13 @@ class StoredProject(TypedDict):
     name: str
     definition: dict[str, JsonValue]
     models: bytes | None  # the compiled catalog, see `queryfleet.semantic.stored_catalog`; None: none was stored
+
+
+class StoredQuestion(TypedDict):
+    """What a query asked, as it was stored."""
+
+    question: dict[str, JsonValue] | None  # of the models: `metricQuery`, `parameters`, …; None: plain SQL
+    pivot: dict[str, JsonValue] | None  # what is done with the rows; None: nothing
 
 
 class KnownToken(TypedDict):

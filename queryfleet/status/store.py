@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         QueryRecord,
         QueueDepth,
         StoredProject,
+        StoredQuestion,
     )
     from queryfleet.status.transitions import QueryStatus
 
@@ -76,6 +77,9 @@ class StatusStore(Protocol):
 
     async def load(self, query_uuid: str) -> QueryRecord | None:
         """Return one query without its SQL, or None. One that waits for a running query shows that one's progress."""
+
+    async def load_question(self, query_uuid: str) -> StoredQuestion | None:
+        """Return what one query asked of the models and what is done with its rows, or None."""
 
     async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
         """Return, of these queries, those that there are, each once and in any order; each as `load` gives it."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BigQueryWarehouse"]
 
-_PAGE_ROWS = 20_000  # BigQuery ends a page after 10 MB in any case
+_PAGE_ROWS = 10_000  # which the client holds as objects; BigQuery ends a page after 10 MB in any case
 _ANSWER_SECONDS = 60.0
 _RETRY_SECONDS = 30.0  # that reading goes on over a connection that breaks
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from actors.submit import CompiledQuestion, submit_question
+from queryfleet.errors import NotFoundError
 from queryfleet.limits import ProjectLimits
 from queryfleet.schemas.model_answers import CompileAnswer, FieldValuesAnswer, MetricQueryAnswer
-from queryfleet.schemas.requests import CompileRequest, FieldValuesRequest, MetricQueryRequest, QueryContext
-from queryfleet.status.record import Acceptance
-from serve_app.accounts import Account
-from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
+from queryfleet.schemas.requests import (
+    CalculateTotalRequest,
+    CompileRequest,
+    FieldValuesRequest,
+    MetricQueryRequest,
+    QueryContext,
+)
+from serve_app.dependencies import Caller, ProjectUuid, QueryUuid, ServicesOf, read_body
 from serve_app.envelope import ok
 from serve_app.field_search import search_field, with_known_values
-from serve_app.models import ProjectModels
-from serve_app.pages import PageRequest
-from serve_app.questions import Asker, ask, compiled_sql
-from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, cache_metadata, errors, wait_ms_of
+from serve_app.questions import ask, compiled_sql
+from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, errors, wait_ms_of
+from serve_app.routes._asking import answer_to as _answer
+from serve_app.routes._asking import asker_of as _asker
+from serve_app.routes._asking import submitted as _submit
 from serve_app.routes.explores import ExploreName
-from serve_app.services import Services
+from serve_app.totals import total_question
 
 __all__ = ["router"]
 
@@ -76,6 +81,53 @@ async def execute_metric_query(
         idempotency_key=idempotency_key,
         use_cache=not body.invalidateCache,
         poll_ttl_seconds=body.pollTtl,
+    )
+    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | answer.members
+    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+
+
+@router.post(
+    f"{_QUERY}/{{queryUuid}}/calculate-total",
+    operation_id="calculateTotal",
+    summary="Total a query to the models",
+    responses={200: {"model": MetricQueryAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 501, 503)},
+    response_model=None,
+    openapi_extra=body_of(CalculateTotalRequest),
+)
+async def calculate_total(
+    request: Request,
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    queryUuid: QueryUuid,  # noqa: N803
+    caller: Caller,
+    services: ServicesOf,
+    waitMs: _WaitMs = None,  # noqa: N803
+) -> Response:
+    """Compute the metrics of one of the caller's queries again over fewer dimensions, as a new query to be polled.
+
+    The warehouse computes totals from its rows, so distinct counts and ratios are right. Grand totals and totals of
+    columns are over all rows, totals of rows and subtotals over what the query shows.
+    """
+    project_uuid = caller.enter(projectUuid)
+    settings = services.settings
+    body = await read_body(request, CalculateTotalRequest, bytes_max=settings.body_bytes_max)
+    wait_ms = wait_ms_of(waitMs, settings.wait_ms_max)
+    record = await services.queries.load(queryUuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
+    source = await services.statuses.load_question(record.query_uuid)
+    if source is None:
+        raise NotFoundError("There is no such query.", queryUuid=queryUuid)
+    models = await services.models.of(project_uuid)
+    asker = _asker(caller, project_uuid)
+    answer = await asyncio.to_thread(total_question, body, source, models, asker, settings)
+    is_subtotal = body.kind in ("columnSubtotal", "rowSubtotal")
+    acceptance = await _submit(
+        services,
+        caller,
+        models,
+        answer.question,
+        context=QueryContext.CALCULATE_SUBTOTAL if is_subtotal else QueryContext.CALCULATE_TOTAL,
+        idempotency_key=None,
+        use_cache=not body.invalidateCache,
+        poll_ttl_seconds=None,
     )
     members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | answer.members
     return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
@@ -147,58 +199,3 @@ async def compile_query(
     models = await services.models.of(project_uuid)
     asker = _asker(caller, project_uuid)
     return ok(await asyncio.to_thread(compiled_sql, body, exploreName, models, asker, services.settings))
-
-
-def _asker(caller: Account, project_uuid: str) -> Asker:
-    return Asker(
-        attributes=caller.attributes_in(project_uuid),
-        email=caller.email,
-        may_run_sql=caller.may_run_sql(project_uuid),
-    )
-
-
-async def _submit(
-    services: Services,
-    caller: Account,
-    models: ProjectModels,
-    question: CompiledQuestion,
-    *,
-    context: QueryContext,
-    idempotency_key: str | None,
-    use_cache: bool,
-    poll_ttl_seconds: float | None,
-) -> Acceptance:
-    # Shielded: a client that hangs up now leaves a whole query or none.
-    return await asyncio.shield(
-        submit_question(
-            services.statuses,
-            question,
-            project_uuid=models.project_uuid,
-            project=models.definition,
-            limits=ProjectLimits.of(models.definition, services.settings),
-            user_uuid=caller.user_uuid,
-            context=context.value,
-            idempotency_key=idempotency_key,
-            use_cache=use_cache,
-            poll_ttl_seconds=poll_ttl_seconds,
-        )
-    )
-
-
-async def _answer(
-    services: Services,
-    caller: Account,
-    acceptance: Acceptance,
-    members: dict[str, Any],
-    *,
-    wait_ms: int,
-    project_uuid: str,
-) -> Response:
-    if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
-        return ok(members | {"status": "pending"})
-    record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
-    members |= {"cacheMetadata": cache_metadata(record)}
-    if wait_ms == 0:
-        return ok(members | {"status": record.status.value})
-    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
-    return await services.pages.answer(record, PageRequest.of(None, None, services.settings), members)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from queryfleet.content.files import read_content
+from queryfleet.content.record import FileContent
 from queryfleet.errors import CompileError, ConfigurationError, JsonValue, ParameterError
 from queryfleet.project import Project
 from queryfleet.schemas.model_answers import ProjectAnswer, TokenAnswer
@@ -48,7 +51,7 @@ async def put_models(
     caller: Caller,
     services: ServicesOf,
 ) -> Response:
-    """Check the files of a project's folder and replace its models: whole, or, when anything is wrong, not at all.
+    """Check the files of a project's folder and replace its models and content: whole, or not at all.
 
     Errors answer 400 with `data.problems`: `severity`, `file`, `line` and `message` of each. Of `project.yml`, the
     name, parameters, defaults, granularities, time zone and start of the week count; its warehouse, limits,
@@ -57,7 +60,8 @@ async def put_models(
     project_uuid = caller.enter(projectUuid)
     caller.require_admin(project_uuid)
     body = await read_body(request, ProjectRequest, bytes_max=_FILES_BYTES_MAX)
-    project, models, explores, problems = await asyncio.to_thread(_compiled, body.files)
+    compiled = await asyncio.to_thread(_compiled, body.files)
+    project = compiled.project
     if project.project_uuid != project_uuid:
         text = f"project.yml is of project {project.project_uuid}, not of this one."
         raise ParameterError(text, projectUuid=project_uuid)
@@ -65,12 +69,25 @@ async def put_models(
     known = stored["definition"] if stored is not None else {}
     written = project.to_json()
     definition = known | {name: written[name] for name in _OF_MODELS}
-    version = await services.statuses.put_project(project_uuid, project.name, definition, models)
-    return ok({"version": version, "explores": explores, "problems": [each.to_json() for each in problems]})
+    version = await services.statuses.put_project(project_uuid, project.name, definition, compiled.models)
+    loaded = await services.content.replace_files(project_uuid, compiled.content)
+    problems = [each.to_json() for each in compiled.problems]
+    return ok({"version": version, "explores": compiled.explores, "content": loaded.to_json(), "problems": problems})
 
 
-def _compiled(files: dict[str, str]) -> tuple[Project, bytes, list[str], tuple[Problem, ...]]:
-    """Return a project without an error, its catalog as stored, its explores and its warnings.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    """A project without an error."""
+
+    project: Project
+    models: bytes  # the catalog as stored
+    explores: list[str]
+    content: tuple[FileContent, ...]
+    problems: tuple[Problem, ...]  # warnings
+
+
+def _compiled(files: dict[str, str]) -> _Compiled:
+    """Return a project without an error.
 
     Raises:
         CompileError: There is an error; details list all of them, and the warnings.
@@ -78,12 +95,21 @@ def _compiled(files: dict[str, str]) -> tuple[Project, bytes, list[str], tuple[P
     try:
         project, catalog = compile_files(files)
     except ConfigurationError as error:
-        problems = Problems()
-        problems.raised(error, "project.yml")
-        raise _refused(tuple(problems.found)) from None
-    if catalog.errors:
-        raise _refused(catalog.problems)
-    return project, catalog_to_bytes(catalog), list(catalog.explores), catalog.problems
+        of_project = Problems()
+        of_project.raised(error, "project.yml")
+        raise _refused(tuple(of_project.found)) from None
+    of_content = Problems()
+    content = read_content(files, project.project_uuid, of_content)
+    problems = (*catalog.problems, *of_content.found)
+    if any(each.is_error for each in problems):
+        raise _refused(problems)
+    return _Compiled(
+        project=project,
+        models=catalog_to_bytes(catalog),
+        explores=list(catalog.explores),
+        content=content,
+        problems=problems,
+    )
 
 
 def _refused(problems: tuple[Problem, ...]) -> CompileError:

@@ -94,7 +94,7 @@ def flat_rows(drawn):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=35, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(drawn=questions())
 def test_pivot_plans_give_the_same_bytes_and_the_right_ones(drawn, engine, warehouses):
     """Ranked by the warehouse or here, cut into batches anyhow, a pivot is what a plain evaluation says it is."""

@@ -57,7 +57,7 @@ def test_syntax_error_names_its_place(clickhouse: ClickHouseEngine) -> None:
     with clickhouse.warehouse.open() as session, pytest.raises(WarehouseQueryError) as caught:
         session.submit(Statement(tag=TAG, sql="select 1,\n2 )( 3"))
     assert caught.value.details["errorName"] == "SYNTAX_ERROR"
-    assert (caught.value.details["lineNumber"], caught.value.details["position"]) == (2, 15)
+    assert (caught.value.details["lineNumber"], caught.value.details["position"]) == (2, 16)
 
 
 @pytest.mark.parametrize("sql", ["show databases", "explain select 1", "describe table target"])

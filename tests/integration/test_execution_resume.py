@@ -54,6 +54,13 @@ async def lost_after_a_chunk(statuses, attempt_at, store, query, warehouse, poin
     return execution, running
 
 
+async def gone_after_a_chunk(statuses, attempt_at, store, query, warehouse):
+    """Let an attempt commit a chunk, and lose it for good."""
+    execution, running = await lost_after_a_chunk(statuses, attempt_at, store, query, warehouse)
+    await execution.leave()
+    assert await ended(running) is Outcome.FENCED
+
+
 async def test_resume_after_a_lost_actor_runs_once_and_keeps_its_rows(statuses, attempt_at):
     """The next attempt reads on at the very next row, and the one that was thought dead spoils nothing."""
     store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
@@ -102,16 +109,16 @@ async def test_resume_after_a_released_actor_runs_once(statuses, attempt_at):
 
 async def test_resume_of_a_resumed_attempt_keeps_the_rows_of_both(statuses, attempt_at):
     """Three attempts, each with a part of the rows, are one result."""
-    store, query, first = MemoryStore(), new_query(), resumable(failures={"batch:1": LOST})
-    assert await (await attempt_at(first, store, query=query)).run() is Outcome.LOST
-    second = following(first, [batch(0, 10), batch(10, 190), batch(200)], failures={"batch:2": LOST})
-    assert await (await attempt_at(second, store, query=query)).run() is Outcome.LOST
+    store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
+    await gone_after_a_chunk(statuses, attempt_at, store, query, first)
+    second = following(first, [batch(0, 10), batch(10, 200), batch(210, 90)], pauses={"batch:2"})
+    await gone_after_a_chunk(statuses, attempt_at, store, query, second)
     third = await attempt_at(following(first), store, query=query)
     assert await third.run() is Outcome.READY
     assert first.submitted == ["scripted-1"]
     assert await rows_of(statuses, store, query) == lines_of(BATCHES)
     folders = {chunk.key.split("/")[2] for chunk in await chunks_of(statuses, third)}
-    assert folders >= {"1", "3"}
+    assert {"1", "3"} <= folders <= {"1", "2", "3"}
 
 
 async def test_resume_counts_the_limit_over_all_attempts(statuses, attempt_at):
@@ -128,8 +135,8 @@ async def test_resume_counts_the_limit_over_all_attempts(statuses, attempt_at):
 
 async def test_resume_with_other_columns_keeps_no_row(statuses, attempt_at):
     """Rows that were stored with another schema are read again."""
-    store, query, first = MemoryStore(), new_query(), resumable(failures={"batch:1": LOST})
-    assert await (await attempt_at(first, store, query=query)).run() is Outcome.LOST
+    store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
+    await gone_after_a_chunk(statuses, attempt_at, store, query, first)
     texts = [pa.record_batch({"n": piece.column(0).cast(pa.int32()), "t": piece.column(1)}) for piece in OTHERWISE_CUT]
     second = await attempt_at(following(first, texts), store, query=query)
     assert await second.run() is Outcome.READY
@@ -151,8 +158,8 @@ async def test_resume_where_nothing_is_left_submits_again(statuses, attempt_at):
 @pytest.mark.parametrize("end", ["cancelled", "error"])
 async def test_resumed_attempt_that_ends_badly_removes_everything(statuses, attempt_at, end):
     """A cancel or an error after a resume leaves nothing of any attempt."""
-    store, query, first = MemoryStore(), new_query(), resumable(failures={"batch:1": LOST})
-    assert await (await attempt_at(first, store, query=query)).run() is Outcome.LOST
+    store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
+    await gone_after_a_chunk(statuses, attempt_at, store, query, first)
     assert await keys_of(store) != []
     fault = {"pauses": {"end"}} if end == "cancelled" else {"failures": {"end": WarehouseQueryError("boom")}}
     later = following(first, **fault)
@@ -169,12 +176,12 @@ async def test_resumed_attempt_that_ends_badly_removes_everything(statuses, atte
 
 async def test_janitor_leaves_what_a_resumed_result_needs(statuses, attempt_at):
     """Objects of a lost attempt stay while they may be kept and while they are; all go when the result expires."""
-    store, query, first = MemoryStore(), new_query(), resumable(failures={"batch:1": LOST})
+    store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
     moment = datetime.now(UTC) + timedelta(hours=3)
     janitor = Janitor(
         statuses, store, retention_seconds=9e6, orphan_seconds=3600, foreign_seconds=9e6, clock=lambda: moment
     )
-    assert await (await attempt_at(first, store, query=query)).run() is Outcome.LOST
+    await gone_after_a_chunk(statuses, attempt_at, store, query, first)
     assert await janitor.remove_orphans() == 0
     later = following(first, pauses={"schema"})
     second = await attempt_at(later, store, query=query)
@@ -192,15 +199,15 @@ async def test_janitor_leaves_what_a_resumed_result_needs(statuses, attempt_at):
 
 async def test_lost_attempt_whose_statement_is_not_taken_over_is_cleaned_up(statuses, attempt_at):
     """What nobody keeps is an orphan once the new attempt has submitted its own statement."""
-    store, query, first = MemoryStore(), new_query(), resumable(failures={"batch:1": LOST})
+    store, query, first = MemoryStore(), new_query(), resumable(pauses={"batch:2"})
     janitor = Janitor(
         statuses, store, retention_seconds=9e6, orphan_seconds=3600, foreign_seconds=9e6,
         clock=lambda: datetime.now(UTC) + timedelta(hours=3),
     )  # fmt: skip
-    assert await (await attempt_at(first, store, query=query)).run() is Outcome.LOST
+    await gone_after_a_chunk(statuses, attempt_at, store, query, first)
     second = await attempt_at(resumable(query_id="scripted-2"), store, query=query)
     assert await second.run() is Outcome.READY
-    assert await janitor.remove_orphans() == 1
+    assert await janitor.remove_orphans() >= 1
     assert all("/2/" in key for key in await keys_of(store))
     assert await rows_of(statuses, store, query) == lines_of(BATCHES)
 

@@ -126,7 +126,7 @@ REFUSED = {
     "waitMs long": ({"sql": "select 1", "waitMs": 60_001}, 422, "ValidateError", "waitMs"),
     "waitMs text": ({"sql": "select 1", "waitMs": "5"}, 422, "ValidateError", "waitMs"),
     "used parameters": ({"sql": "select 1", "parameters": {"a": 1}}, 501, "NotImplemented", "field"),
-    "pivot": ({"sql": "select 1", "pivotConfiguration": {"a": 1}}, 501, "NotImplemented", "field"),
+    "pivot": ({"sql": "select 1", "pivotConfiguration": {"a": 1}}, 400, "ParameterError", "field"),
 }
 
 

@@ -90,8 +90,8 @@ async def test_body_that_is_no_question_is_refused(market):
     assert "query" in error_of(await market.send("POST", path, {}), 422, "ValidateError")["data"]
     error = error_of(await market.send("POST", path, {"query": {"dimensions": "x"}}), 422, "ValidateError")
     assert any("dimensions" in name for name in error["data"])
-    body = {"query": {"exploreName": "sales"}, "pivotConfiguration": {"indexColumn": []}}
-    error_of(await market.send("POST", path, body), 501, "NotImplemented")
+    body = {"query": {"exploreName": "sales", "metrics": ["sales_revenue"]}, "pivotConfiguration": {"indexColumn": []}}
+    error_of(await market.send("POST", path, body), 400, "ParameterError")
 
 
 async def test_field_that_attributes_take_away_is_forbidden_wherever_it_is_named(market):

@@ -290,6 +290,15 @@ async def test_field_values_are_found_in_any_case_and_in_order(market):
     assert await search(market, "stores", "stores_city", "%") == []
 
 
+@pytest.mark.parametrize("limit", [-1, 10_001])
+async def test_field_values_with_a_limit_out_of_range_are_refused(market, limit):
+    """The message says what a limit may be."""
+    asked = {"table": "stores", "fieldId": "stores_city", "search": "", "limit": limit}
+    answer = await market.send("POST", market.api.path("field-values"), asked)
+    assert (answer.status_code, answer.json()["error"]["name"]) == (400, "ParameterError")
+    assert "0 to 10000" in answer.text
+
+
 async def test_field_values_are_narrowed_by_the_filters_that_fit(market):
     """Rules on fields of other explores are left out."""
     filters = {

@@ -87,6 +87,15 @@ def test_postgres_server_first_start_answers_as_promised(data_dir: Path) -> None
     assert rows == [("queryfleet", "app", 18, "200", "UTF8", "UTC")]
 
 
+def test_postgres_server_knows_the_two_cases_of_every_letter(database_url: str) -> None:
+    """Texts are in the order of their code points, and upper case is not for ASCII alone."""
+    with psycopg.connect(database_url) as connection:
+        [(upper, ordered)] = connection.execute(
+            "select upper('åé'), (select array_agg(x order by x) from unnest(array['å', 'b', 'A', 'a', 'B']) as x)"
+        ).fetchall()
+    assert (upper, ordered) == ("ÅÉ", ["A", "B", "a", "b", "å"])
+
+
 def test_postgres_server_asks_for_its_password(data_dir: Path) -> None:
     """Nobody gets in without the password, which is kept where only this user can read it."""
     with PostgresServer(data_dir) as server:

@@ -314,12 +314,11 @@ def test_attach_reads_only_what_is_missing(snowflake: StubEngine) -> None:
     with snowflake.warehouse.open() as first:
         query_id = first.submit(asked)
         first.schema()
-    before = set(downloads(snowflake.stub))
     with snowflake.warehouse.open() as second:
         assert second.attach(asked, query_id, first_row=95_500)
         numbers = [n for batch in second.batches(max_rows=700) for n in batch.column(0).to_pylist()]
     assert numbers == list(range(95_501, 100_001))
-    assert set(downloads(snowflake.stub)) - before <= {10}
+    assert set(downloads(snowflake.stub)) <= {1, 2, 3, 4, 10}, "a few ahead of the first reader, and what was missing"
     assert len(snowflake.stub.queries()) == 1
 
 

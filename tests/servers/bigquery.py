@@ -42,7 +42,7 @@ class Job:
         self.cursor = database.cursor()
         self.relation = self._bound()
         self.fields = None if self.relation is None else fields_of(self.relation)
-        self.rows: list[dict] = []
+        self.rows: list[str] = []  # as JSON
         self.changed: int | None = None
         self.error: dict | None = None
         self.over, self.enough = threading.Event(), threading.Event()
@@ -87,7 +87,7 @@ class Job:
             self.over.set()
             self.enough.set()
 
-    def page(self, start: int, count: int) -> list[dict]:
+    def page(self, start: int, count: int) -> list[str]:
         """Return the rows from `start` on, at most `count`."""
         limit = time.monotonic() + 30
         while len(self.rows) < start + count and not self.over.is_set() and time.monotonic() < limit:
@@ -208,9 +208,12 @@ class Handler(BaseHTTPRequestHandler):
                 self._refuse(400, job.error["reason"], job.error["message"])
                 return
             end = start + len(rows)
-            answer |= {"schema": {"fields": job.fields}, "rows": rows, "totalRows": str(len(job.rows))}
+            answer |= {"schema": {"fields": job.fields}, "rows": [], "totalRows": str(len(job.rows))}
             if not job.over.is_set() or end < len(job.rows) or job.error is not None:
                 answer["pageToken"] = str(end)
+            text = json.dumps(answer).replace('"rows": []', f'"rows": [{",".join(rows)}]', 1)
+            self._send(200, text.encode())
+            return
         if job.changed is not None:
             answer["numDmlAffectedRows"] = str(job.changed)
         self._answer(200, answer)
@@ -220,7 +223,9 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(status, {"error": {"code": status, "message": message, "errors": [error]}})
 
     def _answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode())
+
+    def _send(self, status: int, data: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -33,10 +34,10 @@ def fields_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, object]]:
     return [_field(name, kind) for name, kind in zip(relation.columns, relation.types, strict=True)]
 
 
-def rows_of(batch: pa.RecordBatch) -> list[dict[str, object]]:
-    """Return the `rows` of an answer."""
+def rows_of(batch: pa.RecordBatch) -> list[str]:
+    """Return the `rows` of an answer, each as its JSON text."""
     turned = [[_value(value) for value in array.to_pylist()] for array in batch.columns]
-    return [{"f": [{"v": value} for value in row]} for row in zip(*turned, strict=True)]
+    return [json.dumps({"f": [{"v": value} for value in row]}) for row in zip(*turned, strict=True)]
 
 
 def _field(name: str, kind: duckdb.DuckDBPyType) -> dict[str, object]:

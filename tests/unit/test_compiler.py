@@ -106,6 +106,11 @@ def test_default_order_is_latest_then_greatest_then_first(compiled, members, exp
         ({"dimensions": ["orders_revenue"]}, FieldReferenceError, "is a metric"),
         ({"metrics": ["orders_region"]}, FieldReferenceError, "is a dimension"),
         ({"dimensions": ["orders_secret"]}, ForbiddenError, "orders_secret"),
+        ({"metrics": ["orders_revenue"], "sorts": [{"fieldId": "orders_secret"}]}, ForbiddenError, "orders_secret"),
+        ({"metrics": ["orders_revenue"], "tableCalculations": [{"name": "c", "sql": "${orders.secret}"}]},
+         ForbiddenError, "orders_secret"),
+        ({"metrics": ["orders_revenue"], "tableCalculations": [{"name": "c", "formula": "=orders_secret"}]},
+         ForbiddenError, "orders_secret"),
         ({"metrics": ["orders_revenue"], "limit": -1}, ParameterError, "`limit`"),
         ({"metrics": ["orders_revenue"], "sorts": [{"fieldId": "orders_region"}]}, ParameterError, "not selected"),
         ({"metrics": ["orders_revenue"], "sorts": [{"fieldId": 'a"b'}]}, ParameterError, "quotation mark"),
@@ -219,6 +224,19 @@ def test_metric_of_the_question_that_means_nothing_is_refused(compiled, metric, 
     own = {"table": "orders", "name": "own", **metric}
     with pytest.raises(error, match=re.escape(words)):
         compiled(DUCKDB, metrics=[f"{own['table']}_own"], additionalMetrics=[before, own])
+
+
+def test_override_takes_the_place_of_what_the_model_says(compiled) -> None:
+    """Options win over the words of the model, which would otherwise be looked at first."""
+    options = {"type": "percent", "round": 1}
+    found = compiled(
+        DUCKDB, dimensions=["orders_amount"], dimensionOverrides={"orders_amount": {"formatOptions": options}}
+    )
+    item = found.items["orders_amount"]
+    assert item["formatOptions"] == options
+    assert not {"format", "round"} & set(item)
+    found = compiled(DUCKDB, dimensions=["orders_amount"], dimensionOverrides={"orders_amount": {"round": 0}})
+    assert (found.items["orders_amount"]["format"], found.items["orders_amount"]["round"]) == ("eur", 0)
 
 
 def test_metric_of_the_question_that_is_wrong_and_not_used_is_left_alone(compiled) -> None:

@@ -123,6 +123,8 @@ def test_operator_that_does_not_fit_the_type_is_refused(field: str, operator: Fi
         (_rule("number", O.EQUALS, float("nan")), r"nan, which is not a number"),
         (_rule("number", O.EQUALS, "9" * 200), r"which is not a number"),
         (_rule("number", O.EQUALS, 10**200), r"more than 100 digits"),
+        (_rule("number", O.IN_BETWEEN, 1, 10**400), r"more than 100 digits"),
+        (_rule("day", O.IN_THE_PAST, 10**400), r"which is not a count"),
         (_rule("number", O.IN_BETWEEN, 1), r"needs two"),
         (_rule("boolean", O.EQUALS, "maybe"), r"'maybe', which is neither true nor false"),
         (_rule("boolean", O.EQUALS, None), r"None, which is neither"),
@@ -225,6 +227,10 @@ def test_groups_too_deep_are_refused() -> None:
         (_rule("day", O.NOT_EQUALS, "2025-03-01"), "UTC", "(c <> DATE '2025-03-01' OR c IS NULL)"),
         (_rule("day", O.EQUALS, *(f"20{year}-01-01" for year in range(10, 27))), "UTC",
          "(c IN (" + ", ".join(f"DATE '20{year}-01-01'" for year in range(10, 27)) + "))"),
+        (_rule("day", O.LESS_THAN_OR_EQUAL, "9999-12-31"), "UTC", "(c <= DATE '9999-12-31')"),
+        (_rule("day", O.EQUALS, "9999-12-01"), "UTC", "(c = DATE '9999-12-01')"),
+        (_rule("day", O.IN_BETWEEN, "2025-03-01", "9999-12-31"), "UTC",
+         "(b >= TIMESTAMPTZ '2025-03-01 00:00:00.000+00:00' AND c <= DATE '9999-12-31')"),
     ],
 )  # fmt: skip
 def test_rule_on_a_month_is_asked_of_the_base_as_a_range(rule, zone, expected) -> None:

@@ -81,6 +81,8 @@ def test_rule_is_read_with_its_settings() -> None:
         ({"dimensions": "a_b"}, "query.dimensions"),
         ({"metrics": [1]}, "query.metrics.0"),
         ({"limit": "many"}, "query.limit"),
+        ({"limit": "5"}, "query.limit"),
+        ({"limit": True}, "query.limit"),
         ({"sorts": [{"descending": True}]}, "query.sorts.0.fieldId"),
         ({"sorts": [{"fieldId": "a", "descending": "yes"}]}, "query.sorts.0.descending"),
         ({"tableCalculations": [{"name": ""}]}, "query.tableCalculations.0.name"),

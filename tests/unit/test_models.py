@@ -325,7 +325,7 @@ def test_metric_that_is_wrong_fails_alone(catalog_of, metric, advice):
             "`HOUR` needs a timestamp",
         ),
         (
-            "type: model\nname: t\nsql_from: t\ndimensions: [{name: a, type: number, sql: x, compact: thousand}]\n",
+            "type: model\nname: t\nsql_from: t\ndimensions: [{name: a, type: number, sql: x, compact: thousandz}]\n",
             "did you mean `thousands`",
         ),
     ],
@@ -336,6 +336,13 @@ def test_model_with_what_is_passed_over_is_there_with_a_warning(catalog_of, text
     assert catalog.errors == ()
     assert advice in catalog.warnings[0].message
     assert list(catalog.explores) == ["t"]
+
+
+@pytest.mark.parametrize("word", ["thousands", "million", "K", "auto"])
+def test_every_spelling_of_a_compact_unit_that_has_an_effect_is_known(catalog_of, word):
+    """What formatting understands is no reason for a warning."""
+    text = f"type: model\nname: t\nsql_from: t\ndimensions: [{{name: a, type: number, sql: x, compact: {word}}}]\n"
+    assert catalog_of({"t.yml": text}).problems == ()
 
 
 def test_dbt_columns_are_dimensions_and_config_meta_wins(catalog_of):
@@ -370,6 +377,14 @@ models:
     assert explore.dimension("orders_id").description == "The key."
 
 
+def test_models_of_one_file_are_documents_with_lines_of_their_own(catalog_of) -> None:
+    """`---` begins another model; what is wrong in one leaves the others alone and is told by its line."""
+    one = "type: model\nname: {}\nsql_from: t\ndimensions:\n- {{name: id, {}: number, sql: '1'}}\n"
+    catalog = catalog_of("---\n".join([one.format("a", "type"), one.format("b", "typ"), one.format("c", "type")]))
+    assert list(catalog.explores) == ["a", "b", "c"]
+    assert [(each.place, each.is_error) for each in catalog.problems] == [("models/orders.yml, line 11", True)]
+
+
 def test_models_of_one_name_are_refused_once(catalog_of):
     """The second model of a name is an error that says where the first is; so is a second explore."""
     one = "type: model\nname: t\nsql_from: t\n"
@@ -396,7 +411,7 @@ def test_project_file_faults_are_problems_of_the_project(catalog_of):
     custom_granularities: {week: {sql: "${COLUMN}"}}
     """
     catalog = catalog_of("type: model\nname: t\nsql_from: t\n", project)
-    assert [each.place for each in catalog.errors] == ["project.yml"] * 3
+    assert [each.place for each in catalog.errors] == [f"project.yml, line {line}" for line in (6, 5, 4)]
     assert "did you mean `number`" in catalog.errors[2].message
     assert list(catalog.explores) == ["t"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queryfleet.errors import ConfigurationError
-from queryfleet.yaml_document import parse_yaml
+from queryfleet.yaml_document import parse_yaml, parse_yaml_stream
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 JSON_VALUES = st.recursive(
@@ -98,7 +98,7 @@ def test_yaml_document_where_names_the_nearest_line() -> None:
         (b"a:\n\tb: 1\n", r"line 2: this is not valid YAML"),
         (b"a: *nowhere\n", r"line 1: this is not valid YAML"),
         (b"a: \x07", r"line 1: there is a character that YAML does not allow"),
-        (b"a: 1\n---\nb: 1\n", r"line 2: this is not valid YAML"),
+        (b"a: 1\n---\nb: 1\n", r"line 3: a second document begins here"),
         (b"a: !!python/object:os.system {}\n", r"line 1: tags"),
         (b"a: !secret x\n", r"line 1: tags"),
         (b"a: !!set {x}\n", r"line 1: tags"),
@@ -124,6 +124,13 @@ def test_parse_yaml_wrong_text_is_refused_with_its_line(text: bytes, message: st
     """Each kind of wrong file has a message of its own that says where."""
     with pytest.raises(ConfigurationError, match=message):
         parse_yaml(text, source="a.yml")
+
+
+def test_parse_yaml_stream_keeps_each_document_with_its_lines() -> None:
+    """Lines count from the top of the file, and documents without anything in them are none."""
+    found = parse_yaml_stream(b"---\na: 1\n---\n# nothing\n---\nb:\n  c: 2\n...\n", source="a.yml")
+    assert [each.value for each in found] == [{"a": 1}, {"b": {"c": 2}}]
+    assert found[1].where(("b", "c")) == "a.yml, line 7"
 
 
 def test_parse_yaml_exploding_aliases_are_refused() -> None:

@@ -114,11 +114,11 @@ class Dialect:
         Raises:
             ParameterError: It is not finite, or longer than 100 characters.
         """
-        if isinstance(value, bool) or not math.isfinite(value):
-            raise ParameterError(f"{value!r} is not a finite number")
-        # Testing the size first: writing out a number of a million digits would take seconds.
+        # Testing the size first: writing out a number of a million digits would take seconds, and no float holds it.
         if isinstance(value, int) and value.bit_length() > _NUMBER_LENGTH_MAX * 3:
             raise ParameterError(f"a number has more than {_NUMBER_LENGTH_MAX} digits")
+        if isinstance(value, bool) or not math.isfinite(value):
+            raise ParameterError(f"{value!r} is not a finite number")
         written = repr(value) if isinstance(value, float) else str(value)
         if len(written) > _NUMBER_LENGTH_MAX:
             raise ParameterError(f"a number has more than {_NUMBER_LENGTH_MAX} digits")

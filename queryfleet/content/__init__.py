@@ -1,0 +1,1 @@
+"""Saved content: charts, SQL charts and dashboards, with their versions."""

@@ -1,0 +1,267 @@
+"""Saved SQL charts as statements: references filled in, limits and filters of a dashboard around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from queryfleet.compiler.context import Context
+from queryfleet.compiler.dialects import DIALECTS
+from queryfleet.compiler.filter_request import parse_rules
+from queryfleet.compiler.filter_values import FilterTarget
+from queryfleet.compiler.filters import FilterGroup, condition
+from queryfleet.compiler.parameters import check_given, resolve_parameters
+from queryfleet.compiler.request import parse_metric_query
+from queryfleet.compiler.sql_source import without_limit
+from queryfleet.content.pivot import sql_chart_pivot
+from queryfleet.errors import (
+    FieldReferenceError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotSupportedError,
+    ParameterError,
+)
+from queryfleet.limits import ProjectLimits
+from queryfleet.model import ColumnType
+from queryfleet.semantic.references import AttributeName, Literal, ParameterName, UserEmail, tokens
+from queryfleet.warehouse.statement import check_statement, is_plain_query, strip_terminator
+from serve_app.clock import question_time
+from serve_app.pivots import PivotAsked, pivoted_sql
+from serve_app.saved_questions import layered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from actors.submit import PivotedStatement
+    from queryfleet.compiler.dialects import Dialect
+    from queryfleet.compiler.parameters import ParameterValue
+    from queryfleet.content.values import SqlChart
+    from queryfleet.errors import JsonValue
+    from queryfleet.semantic.filter_rule import FilterRule
+    from queryfleet.semantic.parameter import ParameterDefinition
+    from queryfleet.settings import Settings
+    from serve_app.models import ProjectModels
+    from serve_app.questions import Asker
+    from serve_app.saved_questions import Placed
+
+__all__ = ["SqlAsked", "sql_chart_question"]
+
+_LISTS = ("dimensions", "metrics", "tableCalculations")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlAsked:
+    """A statement that can be submitted, and members of its answer."""
+
+    sql: str
+    row_limit: int | None  # None: all
+    pivot: PivotedStatement | None
+    members: dict[str, JsonValue]
+
+
+def sql_chart_question(
+    chart: SqlChart,
+    place: Placed | None,
+    *,
+    limit: tuple[int | None] | None,
+    parameters: Mapping[str, JsonValue],
+    models: ProjectModels,
+    asker: Asker,
+    settings: Settings,
+) -> SqlAsked:
+    """Return what runs for a SQL chart.
+
+    Args:
+        chart: The chart.
+        place: On a dashboard; None: the chart stands for itself.
+        limit: Of the request, in a tuple; None: it says nothing, and the chart's holds.
+        parameters: Of the request, by name.
+        models: Of the project, whose parameters the statement may refer to.
+        asker: The caller, whose attributes it may refer to.
+        settings: Of the service.
+
+    Raises:
+        ParameterError: A parameter has no value or a wrong one (`details.missingReferences`), or a filter does not fit.
+        ForbiddenError: The statement needs an attribute that the caller has no value of, or does not only read.
+        NotSupportedError: The warehouse has no dialect to filter, pivot or refer in.
+    """
+    warehouse = models.warehouse_type
+    given = layered(place.dashboard.parameters if place is not None else {}, parameters)
+    filled = _filled(chart.sql, given, models, asker)
+    sql = filled.sql
+    check_statement(sql, dialect=warehouse, allow_writes=False)
+    wanted = chart.limit if limit is None else limit[0]
+    applied: dict[str, JsonValue] = {name: [] for name in _LISTS}
+    dialect = DIALECTS.get(warehouse)
+    rules = () if place is None else _rules(place, applied)
+    sorts = () if place is None else _order(place, chart)
+    if dialect is not None and (rules or sorts or limit == (None,)):
+        sql, own = without_limit(strip_terminator(sql, dialect=dialect.grammar), dialect)
+        if limit != (None,) and own is not None:
+            wanted = own if wanted is None else min(wanted, own)
+        if rules or sorts:
+            if not is_plain_query(sql, dialect=dialect.grammar):
+                raise ParameterError("The SQL chart cannot be filtered: it is no SELECT or WITH … SELECT.", field="sql")
+            sql = _around(sql, rules, sorts, chart, dialect, models, settings)
+    elif rules:
+        raise NotSupportedError(
+            f"dashboardFilters are not available for a warehouse of type {warehouse!r}.", field="dashboardFilters"
+        )
+    pivot = None
+    configuration = sql_chart_pivot(chart)
+    if configuration is not None:
+        asked = PivotAsked.of(configuration, None, ProjectLimits.of(models.definition, settings), settings)
+        pivot = pivoted_sql(sql, asked, warehouse_type=warehouse, row_limit=wanted)
+    members: dict[str, JsonValue] = {
+        "parameterReferences": sorted(filled.references),
+        "usedParametersValues": {name: value.to_json() for name, value in filled.used.items()},
+        "resolvedTimezone": None,
+    }
+    if place is not None:
+        members["appliedDashboardFilters"] = applied
+    return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """A statement without references."""
+
+    sql: str
+    references: frozenset[str] = frozenset()  # names of parameters
+    used: Mapping[str, ParameterValue]
+
+
+def _filled(sql: str, given: Mapping[str, JsonValue], models: ProjectModels, asker: Asker) -> _Filled:
+    """Put attributes and parameters into a statement, quoted."""
+    if "${" not in sql:
+        return _Filled(sql=sql, used={})
+    dialect = DIALECTS.get(models.warehouse_type)
+    if dialect is None:
+        raise NotSupportedError(f"SQL for a warehouse of type {models.warehouse_type!r} cannot refer to parameters.")
+    pieces = tokens(sql)
+    references = frozenset(piece.name for piece in pieces if isinstance(piece, ParameterName))
+    definitions = _definitions(models)
+    for name in references - definitions.keys():
+        raise ParameterError(f"The SQL refers to the parameter `{name}`, which the project does not define.")
+    values = resolve_parameters({name: definitions[name] for name in sorted(references)}, given)
+    check_given(references, values)
+    written = []
+    for piece in pieces:
+        match piece:
+            case Literal():
+                written.append(piece.text)
+            case ParameterName():
+                written.append(values[piece.name].sql(dialect))
+            case AttributeName():
+                written.append(", ".join(dialect.text(value) for value in _attribute(piece.name, asker)))
+            case UserEmail():
+                if asker.email is None:
+                    raise ForbiddenError("The SQL needs the caller's e-mail address, and the token has none.")
+                written.append(dialect.text(asker.email))
+            case _:
+                raise ParameterError("SQL charts can refer to attributes and parameters only: `${ld.parameters.name}`.")
+    return _Filled(sql="".join(written), references=references, used=values)
+
+
+def _attribute(name: str, asker: Asker) -> tuple[str, ...]:
+    values = asker.attributes.get(name, ())
+    if not values:
+        raise ForbiddenError(f"The SQL needs the user attribute `{name}`: ask who gives out user attributes.")
+    return values
+
+
+def _definitions(models: ProjectModels) -> dict[str, ParameterDefinition]:
+    """Return every parameter of the project and its models."""
+    found: dict[str, ParameterDefinition] = {}
+    for explore in models.catalog.explores.values():
+        found |= explore.parameters
+    return found
+
+
+def _rules(place: Placed, applied: dict[str, JsonValue]) -> tuple[tuple[FilterRule, ColumnType | None], ...]:
+    """Return the rules whose target for this tile is a column of the statement, and note them as applied."""
+    found: list[tuple[FilterRule, ColumnType | None]] = []
+    for name in _LISTS:
+        sent = place.filters.get(name)
+        if sent is None:
+            continue
+        where = f"dashboardFilters.{name}"
+        if not isinstance(sent, list) or not all(isinstance(each, dict) for each in sent):
+            details: dict[str, JsonValue] = {where: {"message": "must be a list of rules"}}
+            raise InvalidRequestError(f"The request is not valid: {where} must be a list of rules.", **details)
+        targeted = [_targeted(each, place.tile_uuid) for each in sent if isinstance(each, dict)]
+        kept = [each for each in targeted if each is not None]
+        rules = zip(parse_rules(kept, where), kept, strict=True)
+        holding = [(rule, _fallback(each)) for rule, each in rules if rule.has_condition and not rule.is_disabled]
+        applied[name] = [rule.to_json() for rule, _ in holding]
+        found += holding
+    return tuple(found)
+
+
+def _targeted(sent: Mapping[str, JsonValue], tile_uuid: str) -> dict[str, JsonValue] | None:
+    targets = sent.get("tileTargets")
+    target = targets.get(tile_uuid) if isinstance(targets, dict) else None
+    return {**sent, "target": target} if isinstance(target, dict) and target.get("isSqlColumn") is True else None
+
+
+def _fallback(sent: Mapping[str, JsonValue]) -> ColumnType | None:
+    target = sent.get("target")
+    word = target.get("fallbackType") if isinstance(target, dict) else None
+    return ColumnType(word) if isinstance(word, str) and word in set(ColumnType) else None
+
+
+def _order(place: Placed, chart: SqlChart) -> tuple[tuple[str, bool, bool | None], ...]:
+    """Return the sorts of a dashboard that name columns of a SQL chart that are known: name, descending, nulls first."""
+    sorts = parse_metric_query({"exploreName": "sql_query_explorer", "sorts": list(place.sorts)}).sorts
+    return tuple(
+        (each.field_id, each.is_descending, each.nulls_first) for each in sorts if each.field_id in chart.column_types
+    )
+
+
+def _around(
+    sql: str,
+    rules: Sequence[tuple[FilterRule, ColumnType | None]],
+    sorts: Sequence[tuple[str, bool, bool | None]],
+    chart: SqlChart,
+    dialect: Dialect,
+    models: ProjectModels,
+    settings: Settings,
+) -> str:
+    """Return a statement that reads a chart's with rules and an order around it."""
+    types = {rule.field_id: type_ for rule, type_ in rules if type_ is not None} | dict(chart.column_types)
+    guessed = {rule.field_id: _guessed(rule) for rule, _ in rules}
+
+    def target(name: str) -> FilterTarget:
+        if any(each in name for each in '"`\\'):
+            raise FieldReferenceError("The name of a SQL column must not hold a quotation mark or a backslash.")
+        return FilterTarget(sql=dialect.quote(name), type=types.get(name) or guessed[name])
+
+    context = Context(
+        dialect=dialect,
+        now=question_time(settings),
+        timezone=models.timezone,
+        start_of_week=models.start_of_week,
+    )
+    where = condition(FilterGroup(members=tuple(rule for rule, _ in rules)), target, context) if rules else None
+    order = ", ".join(
+        f"{dialect.quote(name)}{' DESC' if is_descending else ''}" + _nulls(first)
+        for name, is_descending, first in sorts
+    )
+    lines = ["SELECT *", f"FROM (\n{sql}\n) AS {dialect.quote('sql_query')}"]
+    lines += [] if where is None else [f"WHERE {where}"]
+    lines += [f"ORDER BY {order}"] if order else []
+    return "\n".join(lines)
+
+
+def _nulls(first: bool | None) -> str:
+    return "" if first is None else f" NULLS {'FIRST' if first else 'LAST'}"
+
+
+def _guessed(rule: FilterRule) -> ColumnType:
+    """Return the type that a rule's values have, where nothing says that of the column."""
+    value = next((each for each in rule.values if each is not None), None)
+    if isinstance(value, bool):
+        return ColumnType.BOOLEAN
+    if isinstance(value, (int, float)):
+        return ColumnType.NUMBER
+    return ColumnType.TIMESTAMP if rule.unit_of_time is not None else ColumnType.STRING
