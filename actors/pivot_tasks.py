@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from queryfleet.errors import InternalError, ServiceError, StorageError
 from queryfleet.results.writer import FinishedResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -62,6 +64,7 @@ class FinishedPivot:
     schema: pa.Schema  # of the pivoted result
     is_cut: bool  # there are more rows than the limit lets through
     node_ids: tuple[str, ...]  # for each range, the node that wrote it
+    stage_seconds: Mapping[str, float]  # wall time of each stage, in the order they ran; one follows the other
 
 
 async def pivot_on_cluster(
@@ -70,6 +73,7 @@ async def pivot_on_cluster(
     *,
     range_count: int,
     commit: Callable[[ChunkRef], Awaitable[None]],
+    at_once: int | None = None,
 ) -> FinishedPivot:
     """Pivot flat rows that lie anywhere on the cluster, and store the lines.
 
@@ -80,12 +84,13 @@ async def pivot_on_cluster(
         range_count: Into how many ranges of rows the result is cut; two for each core is a good number.
         commit: Publishes one reference; called in the order of the rows, after the object is durable, for all but the
             last.
+        at_once: How many tasks may run at the same time; None: as many as the cluster has cores, two at least.
 
     Raises:
         ServiceError: What a task or `commit` failed with. Objects already written stay; see `delete_attempt`.
         StorageError: Nodes were lost more often than tasks are repeated.
     """
-    run = _Run(job)
+    run = _Run(job, at_once or max(2, int(ray.cluster_resources().get("CPU", 2))))
     try:
         return await run.all_steps(partitions, range_count, commit)
     except RayTaskError as error:
@@ -102,11 +107,12 @@ async def pivot_on_cluster(
 class _Run:
     """The steps of one pivot. Lives on one event loop."""
 
-    def __init__(self, job: PivotJob) -> None:
+    def __init__(self, job: PivotJob, at_once: int) -> None:
         self._job = job
         self._references: list[Any] = []  # of all tasks
         # As many at once as there are cores: query actors take them too, so tasks do not ask Ray for any.
-        self._room = asyncio.Semaphore(max(2, int(ray.cluster_resources().get("CPU", 2))))
+        self._room = asyncio.Semaphore(at_once)
+        self._stages: dict[str, float] = {}
 
     async def all_steps(
         self, partitions: Sequence[Any], range_count: int, commit: Callable[[ChunkRef], Awaitable[None]]
@@ -118,14 +124,19 @@ class _Run:
         plan = self._job.plan
         if needs_hash_parts(plan) and len(partitions) > 1:
             partitions = await self._regrouped(partitions)
-        found = await self._each("columns", _columns, [(plan, partition) for partition in partitions])
-        partials, schemas = zip(*found, strict=True)
-        partial = await asyncio.to_thread(merged_columns, partials, plan)
-        dictionary = await asyncio.to_thread(ordered_columns, partial, plan, self._job.display)
-        known = ray.put(dictionary)
-        keys = await self._each("keys", _keys, [(plan, known, range_count, part) for part in partitions])
-        rows: RowPlan = await asyncio.to_thread(row_plan, keys, plan, range_count=range_count)
-        parts, seen = await self._split(partitions, known, rows)
+        with self._stage("columns"):
+            found = await self._each("columns", _columns, [(plan, partition) for partition in partitions])
+        with self._stage("dictionary"):
+            partials, schemas = zip(*found, strict=True)
+            partial = await asyncio.to_thread(merged_columns, partials, plan)
+            dictionary = await asyncio.to_thread(ordered_columns, partial, plan, self._job.display)
+            known = ray.put(dictionary)
+        with self._stage("keys"):
+            keys = await self._each("keys", _keys, [(plan, known, range_count, part) for part in partitions])
+        with self._stage("row plan"):
+            rows: RowPlan = await asyncio.to_thread(row_plan, keys, plan, range_count=range_count)
+        with self._stage("split"):
+            parts, seen = await self._split(partitions, known, rows)
         dictionary = shown_columns(dictionary, plan, rows, seen)
         chunks, node_ids = await self._stored(parts, dictionary, commit)
         return FinishedPivot(
@@ -139,14 +150,24 @@ class _Run:
             schema=pivot_schema(schemas[0], plan.spec, dictionary.columns),
             is_cut=rows.is_cut,
             node_ids=tuple(node_ids),
+            stage_seconds=self._stages,
         )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Take the time of a stage."""
+        began = time.monotonic()
+        yield
+        self._stages[name] = time.monotonic() - began
 
     async def _regrouped(self, partitions: Sequence[Any]) -> list[Any]:
         """Return other partitions of the same rows, so that all cells of a row are in one."""
         plan, count = self._job.plan, len(partitions)
-        hashed = await self._each("hash", _hash, [(plan, count, part) for part in partitions], returns=count + 1)
+        with self._stage("hash"):
+            hashed = await self._each("hash", _hash, [(plan, count, part) for part in partitions], returns=count + 1)
         shares = zip(*(parts[:-1] for parts in hashed), strict=True)
-        return [table for table, _ in await self._each("regroup", _joined, list(shares), returns=2)]
+        with self._stage("regroup"):
+            return [table for table, _ in await self._each("regroup", _joined, list(shares), returns=2)]
 
     async def _split(self, partitions: Sequence[Any], known: Any, rows: RowPlan) -> tuple[list[Any], list[Any]]:
         """Return for each range its share of every partition, and which columns each partition shows."""
@@ -164,7 +185,8 @@ class _Run:
         """Write every range; returns all references, in order, and the node of each range."""
         shown = ray.put(dictionary)
         # A page is found by row numbers, which are only known once the ranges before are sorted and counted.
-        ranges = await self._each("range", _range, [(self._job.plan, shown, *share) for share in parts], returns=2)
+        with self._stage("range"):
+            ranges = await self._each("range", _range, [(self._job.plan, shown, *share) for share in parts], returns=2)
         writing = []
         first_row = 0
         for number, (cells, count) in enumerate(ranges):
@@ -175,13 +197,14 @@ class _Run:
         chunks: list[ChunkRef] = []
         node_ids = []
         try:
-            for work in writing:
-                found, node_id = await work
-                node_ids.append(node_id)
-                for chunk in found:
-                    if chunks:
-                        await commit(chunks[-1])
-                    chunks.append(replace(chunk, index=len(chunks)))
+            with self._stage("write"):
+                for work in writing:
+                    found, node_id = await work
+                    node_ids.append(node_id)
+                    for chunk in found:
+                        if chunks:
+                            await commit(chunks[-1])
+                        chunks.append(replace(chunk, index=len(chunks)))
         finally:
             for work in writing:
                 work.cancel()

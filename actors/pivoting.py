@@ -115,8 +115,7 @@ class Pivoting:
 
     def _places(self, ranked: RankedColumns, batches: Iterable[pa.RecordBatch]) -> Iterator[Cells]:
         most = self._task.plan.limits.columns_max
-        for batch in batches:
-            cells = ranked.cells(batch)
+        for cells in ranked.all_cells(batches, ahead_max=self._cells_max):
             if ranked.total is not None and ranked.total > most:
                 raise LimitExceededError(
                     f"The pivot has {ranked.total} columns, and {most} are the limit; group by fields with fewer "

@@ -25,6 +25,8 @@ NAMES = (
     "encode",
     "compile",
     "pivot",
+    "pivot_heavy",
+    "pivot_scaling",
     "format_page",
     "page",
     "poll",
@@ -33,6 +35,7 @@ NAMES = (
     "memory",
     "end_to_end",
     "export",
+    "fan_out",
 )
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"

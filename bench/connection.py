@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 __all__ = ["ENDED", "Answer", "Connection", "Place"]
@@ -59,9 +60,20 @@ class Connection:
     ) -> None:
         self._http.close()
 
-    def execute(self, sql: str, *, wait_ms: int = 0, fresh: bool = True, limit: int | None = None) -> Answer:
-        """Start a query; with `wait_ms` the answer has its first page. `fresh` never takes shared rows."""
-        body = {"sql": sql, "invalidateCache": fresh} | ({"limit": limit} if limit else {})
+    def execute(
+        self,
+        sql: str,
+        *,
+        wait_ms: int = 0,
+        fresh: bool = True,
+        limit: int | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Start a query; with `wait_ms` the answer has its first page. `fresh` never takes shared rows.
+
+        `more` has further members of the request.
+        """
+        body = {"sql": sql, "invalidateCache": fresh} | ({"limit": limit} if limit else {}) | dict(more or {})
         return self._send("POST", f"/sql?waitMs={wait_ms}", json.dumps(body).encode())
 
     def poll(self, query_uuid: str, **query: int) -> Answer:

@@ -66,6 +66,7 @@ def doctor(
     ] = Path(".queryfleet"),
     database_url: Annotated[str | None, typer.Option(help="PostgreSQL to look at.")] = None,
     store: Annotated[str | None, typer.Option(help="Result store to look at.")] = None,
+    warehouse: Annotated[bool, typer.Option("--warehouse", help="Log in at the projects' warehouses only.")] = False,
 ) -> None:
     """Check database, result store, warehouses, Ray and package names; say what to fix. Exit code 1 if anything is."""
     from cluster.doctor import findings
@@ -85,7 +86,7 @@ def doctor(
     address = os.environ.get("RAY_ADDRESS") or place.get("ray_address")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     ill = 0
-    for finding in findings(settings, ray_address=address):
+    for finding in findings(settings, ray_address=address, warehouses_only=warehouse):
         typer.echo(f"{'ok   ' if finding.is_well else 'WRONG'} {finding.part}: {finding.text}")
         if not finding.is_well:
             ill += 1

@@ -35,13 +35,19 @@ class Finding:
     advice: str = ""  # when not well: what to do
 
 
-def findings(settings: Settings, *, ray_address: str | None) -> Iterator[Finding]:
+def findings(settings: Settings, *, ray_address: str | None, warehouses_only: bool = False) -> Iterator[Finding]:
     """Yield one finding after the other; each check goes on when another has failed.
 
     Args:
         settings: Where database and store are.
         ray_address: Of a running cluster; None when there is none to look at.
+        warehouses_only: Leave out everything but the warehouses, and the database that knows them.
     """
+    if warehouses_only:
+        if settings.database_url is None:
+            yield from _database(settings)
+        yield from _warehouses(settings)
+        return
     yield _names()
     yield from _database(settings)
     yield _checked("result store", lambda: asyncio.run(_store(settings)), "Check QUERYFLEET_STORE_URL and the S3 keys.")
@@ -53,8 +59,9 @@ def _checked(part: str, check: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(part=part, is_well=True, text=check())
     except ServiceError as error:
-        cause = error.details.get("cause")
-        return Finding(part=part, is_well=False, text=error.message + (f" ({cause})" if cause else ""), advice=advice)
+        cause = str(error.details.get("cause") or "")
+        more = f" ({cause})" if cause and cause.rstrip(".") not in error.message else ""
+        return Finding(part=part, is_well=False, text=error.message + more, advice=advice)
 
 
 def _names() -> Finding:

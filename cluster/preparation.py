@@ -99,7 +99,7 @@ class _Prepared:
         from queryfleet.semantic.problem import Problems
 
         catalog, problems = load_catalog(project), Problems()
-        content = read_content(collect_content(project.folder), project.project_uuid, problems)
+        content = read_content(collect_content(project.folder), project.project_uuid, problems, catalog)
         return cls(project=project, catalog=catalog, content=content, problems=(*catalog.problems, *problems.found))
 
 

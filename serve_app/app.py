@@ -23,6 +23,13 @@ from queryfleet.schemas.requests import (
     SqlRequest,
     TokenRequest,
 )
+from queryfleet.schemas.saved_requests import (
+    ChartRequest,
+    DashboardChartRequest,
+    DashboardSqlChartRequest,
+    SqlChartRequest,
+    UnderlyingDataRequest,
+)
 from queryfleet.telemetry import NoMeter
 from serve_app import docs, error_handlers
 from serve_app.routes import (
@@ -37,6 +44,7 @@ from serve_app.routes import (
     manifest,
     projects,
     results,
+    saved_queries,
     sql_runner,
     streams,
 )
@@ -65,16 +73,21 @@ _BODIES = (
     BatchStatusRequest,
     CalculateTotalRequest,
     ChartBody,
+    ChartRequest,
     CompileRequest,
     DashboardBody,
+    DashboardChartRequest,
+    DashboardSqlChartRequest,
     DownloadRequest,
     FieldValuesRequest,
     MetricQueryRequest,
     ProjectRequest,
     SqlChartBody,
+    SqlChartRequest,
     SqlJobRequest,
     SqlRequest,
     TokenRequest,
+    UnderlyingDataRequest,
 )  # read by hand, to bound their size, so FastAPI does not know them
 _TOKEN = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`ApiKey <token>`"}
 
@@ -111,6 +124,7 @@ def create_app(settings: Settings, meter: Meter | None = None, parts: PartMaker 
     for routes in (
         execute,
         ask,
+        saved_queries,
         results,
         streams,
         manifest,

@@ -11,6 +11,7 @@ from serve_app.envelope import iso
 if TYPE_CHECKING:
     from queryfleet.content.record import ContentKind, StoredContent
     from queryfleet.content.store import ContentStore
+    from queryfleet.errors import JsonValue
 
 __all__ = ["content_answer", "content_in_project", "content_of_project", "etag", "version_asked"]
 
@@ -112,5 +113,6 @@ def version_asked(if_match: str | None, in_body: int | None) -> int | None:
     text = if_match.strip().removeprefix("W/").strip('"')
     if not text.isdecimal() or len(text) > 9 or (in_body is not None and int(text) != in_body):  # noqa: PLR2004
         fault = "must be the ETag of a version, and the same version as `version` of the body"
-        raise InvalidRequestError(f"If-Match {fault}.", **{"If-Match": {"message": fault}})
+        details: dict[str, JsonValue] = {"If-Match": {"message": fault}}
+        raise InvalidRequestError(f"If-Match {fault}.", **details)
     return int(text)

@@ -11,14 +11,14 @@ from queryfleet.compiler.request import parse_metric_query
 from queryfleet.content.pivot import chart_pivot
 from queryfleet.content.record import ContentKind
 from queryfleet.content.values import dashboard
-from queryfleet.errors import NotFoundError, ParameterError
+from queryfleet.errors import InvalidRequestError, NotFoundError, ParameterError
 from serve_app.permitted import find_explore
 from serve_app.questions import Terms, answered, parameter_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from queryfleet.compiler.metric_query import MetricQuery
+    from queryfleet.compiler.metric_query import MetricQuery, Sort
     from queryfleet.content.record import StoredContent
     from queryfleet.content.values import Dashboard, SavedChart
     from queryfleet.errors import JsonValue
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from serve_app.models import ProjectModels
     from serve_app.questions import Asked, Asker
 
-__all__ = ["Placed", "chart_question", "layered", "limited_by_request", "placed", "with_groups"]
+__all__ = ["Placed", "chart_question", "layered", "limited_by_request", "parsed_sorts", "placed", "with_groups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +159,27 @@ def _both(own: FilterGroup | None, more: FilterGroup | None) -> FilterGroup | No
 
 def _with_sorts(query: MetricQuery, sent: list[dict[str, JsonValue]]) -> MetricQuery:
     """Return a question in the order of its dashboard, if that names any of its columns."""
-    sorts = parse_metric_query({"exploreName": query.explore, "sorts": list(sent)}).sorts
+    sorts = parsed_sorts(sent, "dashboardSorts")
     selected = {*query.dimensions, *query.metrics, *(each.name for each in query.calculations)}
     known = tuple(sort for sort in sorts if sort.field_id in selected)
     return replace(query, sorts=known) if known else query
+
+
+def parsed_sorts(sent: Sequence[Mapping[str, JsonValue]], where: str) -> tuple[Sort, ...]:
+    """Return the sorts of a request.
+
+    Args:
+        sent: As JSON.
+        where: Which member of the request they are, for messages.
+
+    Raises:
+        InvalidRequestError: One is of the wrong shape; details have its path.
+    """
+    try:
+        return parse_metric_query({"exploreName": "", "sorts": [dict(each) for each in sent]}).sorts
+    except InvalidRequestError as error:
+        details = {path.replace("query.sorts", where, 1): fault for path, fault in error.details.items()}
+        raise InvalidRequestError(error.message.replace("query.sorts", where), **details) from None
 
 
 def limited_by_request(query: MetricQuery, limit: int | None, settings: Settings) -> MetricQuery:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from queryfleet.compiler.context import Context
+from queryfleet.compiler.dashboard_filters import holds
 from queryfleet.compiler.dialects import DIALECTS
 from queryfleet.compiler.filter_request import parse_rules
 from queryfleet.compiler.filter_values import FilterTarget
 from queryfleet.compiler.filters import FilterGroup, condition
 from queryfleet.compiler.parameters import check_given, resolve_parameters
-from queryfleet.compiler.request import parse_metric_query
 from queryfleet.compiler.sql_source import without_limit
 from queryfleet.content.pivot import sql_chart_pivot
 from queryfleet.errors import (
@@ -27,7 +27,7 @@ from queryfleet.semantic.references import AttributeName, Literal, ParameterName
 from queryfleet.warehouse.statement import check_statement, is_plain_query, strip_terminator
 from serve_app.clock import question_time
 from serve_app.pivots import PivotAsked, pivoted_sql
-from serve_app.saved_questions import layered
+from serve_app.saved_questions import layered, parsed_sorts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlAsked", "sql_chart_question"]
 
-_LISTS = ("dimensions", "metrics", "tableCalculations")
+_ALL_ROWS: Final = 2**63 - 1  # some warehouses want a LIMIT beside an OFFSET
+_LISTS: Final = ("dimensions", "metrics", "tableCalculations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +97,14 @@ def sql_chart_question(
     rules = () if place is None else _rules(place, applied)
     sorts = () if place is None else _order(place, chart)
     if dialect is not None and (rules or sorts or limit == (None,)):
-        sql, own = without_limit(strip_terminator(sql, dialect=dialect.grammar), dialect)
-        if limit != (None,) and own is not None:
-            wanted = own if wanted is None else min(wanted, own)
+        sql, outer = without_limit(strip_terminator(sql, dialect=dialect.grammar), dialect)
+        if limit != (None,) and outer.limit is not None:
+            wanted = outer.limit if wanted is None else min(wanted, outer.limit)
         if rules or sorts:
             if not is_plain_query(sql, dialect=dialect.grammar):
                 raise ParameterError("The SQL chart cannot be filtered: it is no SELECT or WITH … SELECT.", field="sql")
-            sql = _around(sql, rules, sorts, chart, dialect, models, settings)
+            sql = _around(sql, rules, sorts, known=chart.column_types, context=_context(dialect, models, settings))
+        sql += outer.written(_ALL_ROWS if wanted is None else wanted)
     elif rules:
         raise NotSupportedError(
             f"dashboardFilters are not available for a warehouse of type {warehouse!r}.", field="dashboardFilters"
@@ -113,13 +115,22 @@ def sql_chart_question(
         asked = PivotAsked.of(configuration, None, ProjectLimits.of(models.definition, settings), settings)
         pivot = pivoted_sql(sql, asked, warehouse_type=warehouse, row_limit=wanted)
     members: dict[str, JsonValue] = {
-        "parameterReferences": sorted(filled.references),
+        "parameterReferences": [*sorted(filled.references)],
         "usedParametersValues": {name: value.to_json() for name, value in filled.used.items()},
         "resolvedTimezone": None,
     }
     if place is not None:
         members["appliedDashboardFilters"] = applied
     return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)
+
+
+def _context(dialect: Dialect, models: ProjectModels, settings: Settings) -> Context:
+    return Context(
+        dialect=dialect,
+        now=question_time(settings),
+        timezone=models.timezone,
+        start_of_week=models.start_of_week,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +203,7 @@ def _rules(place: Placed, applied: dict[str, JsonValue]) -> tuple[tuple[FilterRu
         targeted = [_targeted(each, place.tile_uuid) for each in sent if isinstance(each, dict)]
         kept = [each for each in targeted if each is not None]
         rules = zip(parse_rules(kept, where), kept, strict=True)
-        holding = [(rule, _fallback(each)) for rule, each in rules if rule.has_condition and not rule.is_disabled]
+        holding = [(rule, _fallback(each)) for rule, each in rules if holds(rule)]
         applied[name] = [rule.to_json() for rule, _ in holding]
         found += holding
     return tuple(found)
@@ -211,8 +222,8 @@ def _fallback(sent: Mapping[str, JsonValue]) -> ColumnType | None:
 
 
 def _order(place: Placed, chart: SqlChart) -> tuple[tuple[str, bool, bool | None], ...]:
-    """Return the sorts of a dashboard that name columns of a SQL chart that are known: name, descending, nulls first."""
-    sorts = parse_metric_query({"exploreName": "sql_query_explorer", "sorts": list(place.sorts)}).sorts
+    """Return the sorts of a dashboard on known columns of a SQL chart: name, descending, nulls first."""
+    sorts = parsed_sorts(place.sorts, "dashboardSorts")
     return tuple(
         (each.field_id, each.is_descending, each.nulls_first) for each in sorts if each.field_id in chart.column_types
     )
@@ -222,13 +233,13 @@ def _around(
     sql: str,
     rules: Sequence[tuple[FilterRule, ColumnType | None]],
     sorts: Sequence[tuple[str, bool, bool | None]],
-    chart: SqlChart,
-    dialect: Dialect,
-    models: ProjectModels,
-    settings: Settings,
+    *,
+    known: Mapping[str, ColumnType],
+    context: Context,
 ) -> str:
     """Return a statement that reads a chart's with rules and an order around it."""
-    types = {rule.field_id: type_ for rule, type_ in rules if type_ is not None} | dict(chart.column_types)
+    dialect = context.dialect
+    types = {rule.field_id: type_ for rule, type_ in rules if type_ is not None} | dict(known)
     guessed = {rule.field_id: _guessed(rule) for rule, _ in rules}
 
     def target(name: str) -> FilterTarget:
@@ -236,12 +247,6 @@ def _around(
             raise FieldReferenceError("The name of a SQL column must not hold a quotation mark or a backslash.")
         return FilterTarget(sql=dialect.quote(name), type=types.get(name) or guessed[name])
 
-    context = Context(
-        dialect=dialect,
-        now=question_time(settings),
-        timezone=models.timezone,
-        start_of_week=models.start_of_week,
-    )
     where = condition(FilterGroup(members=tuple(rule for rule, _ in rules)), target, context) if rules else None
     order = ", ".join(
         f"{dialect.quote(name)}{' DESC' if is_descending else ''}" + _nulls(first)

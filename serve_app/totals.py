@@ -75,6 +75,8 @@ class _Totals:
         parameters, zoom = question.get("parameters"), question.get("dateZoom")
         self._parameters: dict[str, JsonValue] = parameters if isinstance(parameters, dict) else {}
         self._zoom: dict[str, JsonValue] | None = zoom if isinstance(zoom, dict) else None
+        # SQL in a saved chart is that of whoever saved it, who had the right to.
+        self._may_write_sql = asker.may_run_sql or "chartUuid" in question
         self._pivot = None if source["pivot"] is None else PivotTask.from_json(source["pivot"])
 
     def asked(self) -> Asked:
@@ -137,6 +139,6 @@ class _Totals:
             context_of(query, self._explore, self._models, self._asker, settings, parameters=self._parameters),
             limits=QueryLimits(rows_max=settings.row_limit_max, cells_max=settings.export_cells_max),
             date_zoom=None if self._zoom is None else parse_date_zoom(self._zoom),
-            can_write_sql=self._asker.may_run_sql,
+            can_write_sql=self._may_write_sql,
             within=within,
         )

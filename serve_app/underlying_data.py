@@ -15,10 +15,10 @@ from queryfleet.semantic.explore import Dimension, Metric
 from queryfleet.semantic.field_set import expanded_fields
 from serve_app.permitted import find_explore
 from serve_app.questions import Terms, answered, parameter_values
-from serve_app.saved_questions import layered, limited_by_request
+from serve_app.saved_questions import layered, limited_by_request, parsed_sorts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from queryfleet.errors import JsonValue
     from queryfleet.schemas.saved_requests import UnderlyingDataRequest
@@ -70,27 +70,7 @@ def underlying_question(
     columns = _listed(body.underlyingDataItemId, earlier, explore, may)
     if columns is None:
         columns = [each.field_id for each in _visible(body.underlyingDataItemId, earlier, explore, may)]
-    own = [each.id for each in earlier.custom_dimensions if isinstance(each, SqlDimension)]
-    further = parse_metric_query(
-        {"exploreName": earlier.explore, "filters": dict(body.filters), "sorts": list(body.sorts or [])}
-    )
-    query = MetricQuery(
-        explore=earlier.explore,
-        dimensions=(
-            *(name for name in columns if not isinstance(explore.fields.get(name), Metric)),
-            *(name for name in earlier.dimensions if name in own),
-        ),
-        metrics=tuple(name for name in columns if isinstance(explore.fields.get(name), Metric)),
-        dimension_filters=further.dimension_filters,
-        metric_filters=further.metric_filters,
-        calculation_filters=further.calculation_filters,
-        sorts=further.sorts,
-        custom_dimensions=earlier.custom_dimensions,
-        dimension_overrides=earlier.dimension_overrides,
-        metric_overrides=earlier.metric_overrides,
-        timezone=earlier.timezone,
-    )
-    query = limited_by_request(query, body.limit, settings)
+    query = limited_by_request(_question(body, columns, earlier, explore), body.limit, settings)
     if isinstance(zoom, dict):
         query = _regrained(query, earlier, zoom, explore)
     terms = Terms(
@@ -101,6 +81,30 @@ def underlying_question(
         origin={name: stored[name] for name in ("chartUuid", "chartVersionUuid") if name in stored},
     )
     return answered(query, explore, models, asker, settings, terms=terms)
+
+
+def _question(
+    body: UnderlyingDataRequest, columns: Sequence[str], earlier: MetricQuery, explore: Explore
+) -> MetricQuery:
+    """Return the question for columns of an explore, and those dimensions of the earlier query that are SQL."""
+    own = [each.id for each in earlier.custom_dimensions if isinstance(each, SqlDimension)]
+    further = parse_metric_query({"exploreName": earlier.explore, "filters": dict(body.filters)})
+    return MetricQuery(
+        explore=earlier.explore,
+        dimensions=(
+            *(name for name in columns if not isinstance(explore.fields.get(name), Metric)),
+            *(name for name in earlier.dimensions if name in own),
+        ),
+        metrics=tuple(name for name in columns if isinstance(explore.fields.get(name), Metric)),
+        dimension_filters=further.dimension_filters,
+        metric_filters=further.metric_filters,
+        calculation_filters=further.calculation_filters,
+        sorts=parsed_sorts(body.sorts or [], "sorts"),
+        custom_dimensions=earlier.custom_dimensions,
+        dimension_overrides=earlier.dimension_overrides,
+        metric_overrides=earlier.metric_overrides,
+        timezone=earlier.timezone,
+    )
 
 
 class _May:

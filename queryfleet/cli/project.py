@@ -67,7 +67,7 @@ def _with_content(catalog: Catalog, folder: Path) -> Catalog:
     from queryfleet.semantic.problem import Problems
 
     problems = Problems()
-    read_content(collect_content(folder.absolute()), load_project(folder).project_uuid, problems)
+    read_content(collect_content(folder.absolute()), load_project(folder).project_uuid, problems, catalog)
     return replace(catalog, problems=(*catalog.problems, *problems.found))
 
 

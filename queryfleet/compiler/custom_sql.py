@@ -37,7 +37,7 @@ from queryfleet.semantic.references import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from queryfleet.semantic.explore import Explore, Field
+    from queryfleet.semantic.explore import Explore, Field, Table
     from queryfleet.semantic.expression import SqlPart
 
 __all__ = ["custom_expression", "is_known_sql", "referenced_field", "table_of"]
@@ -59,7 +59,14 @@ def table_of(written: str, explore: Explore) -> str:
         return of_model[0]
     if of_model:
         raise CompileError(f"`{written}` may mean {' or '.join(of_model)}: write which")
-    raise CompileError(f"`{written}` is no table of explore `{explore.name}`; {nearest_name(written, explore.tables)}")
+    # A table of which nothing is the caller's is not suggested: its name says something, too.
+    known = [alias for alias, table in explore.tables.items() if not _is_closed(table, explore)]
+    raise CompileError(f"`{written}` is no table of explore `{explore.name}`; {nearest_name(written, known)}")
+
+
+def _is_closed(table: Table, explore: Explore) -> bool:
+    ids = {each.field_id for each in table.dimensions.values()} | {each.field_id for each in table.metrics.values()}
+    return bool(ids) and ids <= set(explore.denied)
 
 
 def referenced_field(written: str, explore: Explore, table: str) -> Field:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.explore import Explore
 
-__all__ = ["DashboardFiltered", "with_dashboard_filters"]
+__all__ = ["DashboardFiltered", "holds", "with_dashboard_filters"]
 
 _WITHOUT_VALUES: Final = frozenset(
     {
@@ -87,7 +87,7 @@ def _applied(
         raise InvalidRequestError(f"The request is not valid: {where} must be a list of rules.", **details)
     targeted = [_targeted(each, tile_uuid) for each in sent if isinstance(each, dict)]
     rules = parse_rules([each for each in targeted if each is not None], where)
-    return tuple(rule for rule in rules if _holds(rule) and _is_shown(kind, rule.field_id, query, explore))
+    return tuple(rule for rule in rules if holds(rule) and _is_shown(kind, rule.field_id, query, explore))
 
 
 def _targeted(sent: Mapping[str, JsonValue], tile_uuid: str | None) -> Mapping[str, JsonValue] | None:
@@ -99,7 +99,8 @@ def _targeted(sent: Mapping[str, JsonValue], tile_uuid: str | None) -> Mapping[s
     return {**sent, "target": target} if isinstance(target, dict) else sent
 
 
-def _holds(rule: FilterRule) -> bool:
+def holds(rule: FilterRule) -> bool:
+    """Tell whether a rule of a dashboard says anything: it is enabled, and has values where it needs some."""
     has_condition = bool(rule.values) or rule.operator in _WITHOUT_VALUES or rule.includes_null
     return has_condition and not rule.is_disabled
 

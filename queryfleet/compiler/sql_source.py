@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.compiler.plan import Output, Plan, Select, TableSource
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from queryfleet.compiler.dialects import Dialect
 
-__all__ = ["sql_plan", "without_limit", "without_order_and_limit"]
+__all__ = ["OuterLimit", "sql_plan", "without_limit", "without_order_and_limit"]
 
 _CLAUSES: Final = frozenset(
     {"EXCEPT", "FETCH", "FOR", "FORMAT", "INTERSECT", "INTO", "LIMIT", "OFFSET", "SETTINGS", "UNION", "WITH"}
@@ -70,8 +71,24 @@ def without_order_and_limit(sql: str, dialect: Dialect) -> str:
     return sql[: words[order][1]].rstrip()
 
 
-def without_limit(sql: str, dialect: Dialect) -> tuple[str, int | None]:
-    """Return a statement without the `LIMIT` at its end, and that limit; None: it has none that is a plain number.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OuterLimit:
+    """The `LIMIT` and `OFFSET` at the end of a statement, where they are plain numbers."""
+
+    limit: int | None = None
+    offset: int | None = None
+    is_offset_first: bool = False  # as the statement has them, which is how its warehouse wants them
+
+    def written(self, limit: int) -> str:
+        """Return them again with another limit; empty without an offset."""
+        if self.offset is None:
+            return ""
+        parts = (f"OFFSET {self.offset}", f"LIMIT {limit}")
+        return "\n" + " ".join(parts if self.is_offset_first else reversed(parts))
+
+
+def without_limit(sql: str, dialect: Dialect) -> tuple[str, OuterLimit]:
+    """Return a statement without the `LIMIT` and `OFFSET` at its end, and those; the order of its rows stays.
 
     Args:
         sql: One statement without a terminator.
@@ -79,10 +96,17 @@ def without_limit(sql: str, dialect: Dialect) -> tuple[str, int | None]:
 
     Cost: about 1 µs per character.
     """
-    words = _outer_words(sql, dialect)
-    if words is None or len(words) < 2 or words[-2][0] != "LIMIT" or not words[-1][0].isdigit():  # noqa: PLR2004
-        return sql, None
-    return sql[: words[-2][1]].rstrip(), int(words[-1][0])
+    words = _outer_words(sql, dialect) or []
+    found: dict[str, int] = {}
+    while len(words) > 1 and words[-2][0] in {"LIMIT", "OFFSET"} - found.keys() and words[-1][0].isdigit():
+        found[words[-2][0]] = int(words[-1][0])
+        sql = sql[: words[-2][1]].rstrip()
+        words = words[:-2]
+    return sql, OuterLimit(
+        limit=found.get("LIMIT"),
+        offset=found.get("OFFSET"),
+        is_offset_first=list(found) == ["LIMIT", "OFFSET"],  # they were found from the end
+    )
 
 
 def _outer_words(sql: str, dialect: Dialect) -> list[tuple[str, int]] | None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.content.record import ContentKind, FileContent, file_content_uuid, slug_of
-from queryfleet.content.values import BODY_OF, checked_body
+from queryfleet.content.values import BODY_OF, checked_body, saved_chart
 from queryfleet.errors import ConfigurationError, RequestError
 from queryfleet.schemas.content import TileBody
 from queryfleet.section import Section, nearest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from queryfleet.errors import JsonValue
+    from queryfleet.semantic.catalog import Catalog
     from queryfleet.semantic.problem import Problems
 
 __all__ = ["CONTENT_FOLDERS", "collect_content", "is_content_path", "read_content"]
@@ -60,13 +61,16 @@ def is_content_path(path: PurePosixPath) -> bool:
     return path.parts[:1] != () and path.parts[0] in CONTENT_FOLDERS and path.suffix in _SUFFIXES
 
 
-def read_content(files: Mapping[str, str], project_uuid: str, problems: Problems) -> tuple[FileContent, ...]:
+def read_content(
+    files: Mapping[str, str], project_uuid: str, problems: Problems, catalog: Catalog | None = None
+) -> tuple[FileContent, ...]:
     """Return the content that files describe.
 
     Args:
         files: Text by path in the project's folder; those of other folders are passed over.
         project_uuid: Of the project; uuids of tiles are derived from it.
         problems: Gets what is wrong; a file that is wrong is left out.
+        catalog: Of the project; charts that ask for what it does not have get a warning. None: they are not checked.
 
     Cost: reading YAML, some 100 µs for each line of it.
     """
@@ -84,6 +88,8 @@ def read_content(files: Mapping[str, str], project_uuid: str, problems: Problems
             problems.raised(error, name)
     for read in found.values():
         _check_tiles(read, {slug for kind, slug in found if kind is not ContentKind.DASHBOARD}, problems)
+        if catalog is not None and read.content.kind is ContentKind.CHART:
+            _check_fields(read, catalog, problems)
     return tuple(read.content for read in found.values())
 
 
@@ -200,3 +206,21 @@ def _check_tiles(read: _Read, slugs: Collection[str], problems: Problems) -> Non
         if isinstance(slug, str) and slug not in slugs:
             where = read.section.document.where(("tiles", place, "properties", "chartSlug"))
             problems.warning(where, f"no file describes a chart with the slug `{slug}`; {nearest_name(slug, slugs)}")
+
+
+def _check_fields(read: _Read, catalog: Catalog, problems: Problems) -> None:
+    """Warn of a chart that asks for an explore or a field which the models do not have."""
+    query = saved_chart(read.content.body).query
+    own = {*(each.id for each in query.custom_dimensions), *(each.field_id for each in query.additional_metrics)}
+    document = read.section.document
+    try:
+        explore = catalog.explore(query.explore)
+    except RequestError as error:
+        problems.warning(document.where(("tableName",)), error.message)
+        return
+    for member, names in (("dimensions", query.dimensions), ("metrics", query.metrics)):
+        for place, name in enumerate(names):
+            try:
+                _ = None if name in own else explore.field(name)
+            except RequestError as error:
+                problems.warning(document.where(("metricQuery", member, place)), error.message)

@@ -106,7 +106,7 @@ def group_values(table: pa.Table, spec: PivotSpec, display: Display) -> list[tup
 
 def _column_values(table: pa.Table, reference: str, display: Display) -> list[GroupValue]:
     field = table.schema.field(reference)
-    array = table.column(reference).combine_chunks()
+    array = _without_negative_zero(table.column(reference).combine_chunks())
     rule = display.rules.get(reference)
     texts = json_texts(array, field)
     shown = _displayable(array, texts, field)
@@ -116,6 +116,16 @@ def _column_values(table: pa.Table, reference: str, display: Display) -> list[Gr
     return [
         GroupValue(reference=reference, raw=value, formatted=text) for value, text in zip(raw, formatted, strict=True)
     ]
+
+
+def _without_negative_zero(array: pa.Array) -> pa.Array:
+    """Return `0.0` for `-0.0`: both are one group, and which of them a warehouse gives is chance."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_float32(array.type) or pa.types.is_float64(array.type)):
+        return array
+    return pc.add(array, pa.scalar(0.0, array.type))
 
 
 def _displayable(array: pa.Array, texts: pa.Array, field: pa.Field) -> pa.Array:

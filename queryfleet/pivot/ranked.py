@@ -6,6 +6,7 @@ The flat rows come in order and say their place themselves: `row_index` and `col
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from queryfleet.pivot.flat import flat_schema, shown_columns, taken_rows, with_s
 from queryfleet.pivot.naming import Names, PivotColumn, group_values
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
     import pyarrow as pa
 
-    from queryfleet.pivot.naming import Display
+    from queryfleet.pivot.naming import Display, GroupValue
     from queryfleet.pivot.ordering import Indices
     from queryfleet.pivot.spec import PivotPlan, PivotSpec
 
@@ -37,7 +40,7 @@ class RankedColumns:
     """Learns the columns of one pivot. Used by one thread, batch after batch.
 
     Args:
-        plan: The pivot; its limits do nothing here.
+        plan: The pivot. Of its limits only that of the columns counts, to know when all have been met.
         display: How group values are shown.
     """
 
@@ -49,13 +52,60 @@ class RankedColumns:
         self._rows = 0
         self._given: pa.Schema | None = None  # of the batch before, and what it is turned into
         self._schema: pa.Schema | None = None
-        self.columns: list[PivotColumn] = []  # as they were met; of equal names the first one met keeps it
+        self.columns: list[PivotColumn] = []  # as they were named; of equal names the first one keeps it
         self.total: int | None = None
         if not plan.spec.groups:
             self.columns.append(self._names.column(None, ()))
 
+    def all_cells(self, batches: Iterable[pa.RecordBatch], *, ahead_max: int) -> Iterator[Cells]:
+        """Yield the cells of all batches, once the columns have been named in their order.
+
+        Rows of the beginning may lack columns that come before others they have. Of equal names the first column in
+        order has to keep it, so batches are held until every shown column was met.
+
+        Args:
+            batches: In order.
+            ahead_max: With more cells than that held, columns that were not met yet are named as they come.
+
+        Raises:
+            ParameterError: As `cells`.
+            InternalError: Likewise.
+        """
+        import pyarrow as pa
+
+        batches = iter(batches)
+        held: deque[pa.RecordBatch] = deque()
+        met: dict[int, tuple[GroupValue, ...]] = {}
+        size = 0
+        for batch in batches if self._plan.spec.groups else ():
+            held.append(batch)
+            size += batch.num_rows
+            table = self._prepared(pa.Table.from_batches([batch]))
+            met.update(self._met(table, met))
+            if size > ahead_max or len(met) >= self._shown(table):
+                break
+        for index in sorted(met):
+            self._name(index, met[index])
+        while held:
+            yield self.cells(held.popleft())
+        yield from map(self.cells, batches)
+
+    def _met(self, table: pa.Table, before: Collection[int]) -> dict[int, tuple[GroupValue, ...]]:
+        """Return the groups of the columns that were not met before."""
+        indexes, first = np.unique(_numbers(table, COLUMN_INDEX), return_index=True)
+        is_new = np.array([index > 0 and index not in before for index in indexes.tolist()], dtype=np.bool_)
+        groups = group_values(taken_rows(table, first[is_new]), self._plan.spec, self._display)
+        return dict(zip(indexes[is_new].tolist(), groups, strict=True))
+
+    def _shown(self, table: pa.Table) -> int:
+        """Count the columns that the statement gives; at least one."""
+        spec = self._plan.spec
+        total = int(_numbers(table, TOTAL_COLUMNS)[0]) if table.num_rows else 0
+        groups = total // (1 if spec.metrics_as_rows else len(spec.values))
+        return max(1, min(groups, self._plan.limits.groups_shown(spec)))
+
     def cells(self, batch: pa.RecordBatch) -> Cells:
-        """Return the cells of the next batch.
+        """Return the cells of the next batch; columns that have no name yet get one as they come.
 
         Raises:
             ParameterError: The batch lacks a column that the pivot names.
@@ -91,20 +141,26 @@ class RankedColumns:
     def _learned(self, table: pa.Table) -> Indices:
         """Return the place of each flat row's column in `columns`, with those it has not had yet."""
         indexes = _numbers(table, COLUMN_INDEX)
-        largest = int(indexes.max(initial=0))
-        if largest >= len(self._places):
-            more = np.full(2 * largest + 1 - len(self._places), -1, dtype=np.int64)
-            self._places = np.concatenate([self._places, more])
+        self._make_room(int(indexes.max(initial=0)))
         found = self._places[indexes]
         if int(found.min(initial=0)) < 0 and (unknown := np.flatnonzero((found < 0) & (indexes > 0))).size:
             _, first = np.unique(indexes[unknown], return_index=True)
             met = unknown[np.sort(first)]
             groups = group_values(taken_rows(table, met), self._plan.spec, self._display)
             for index, values in zip(indexes[met].tolist(), groups, strict=True):
-                self._places[index] = len(self.columns)
-                self.columns.append(self._names.column(index, values))
+                self._name(index, values)
             found = self._places[indexes]
         return found
+
+    def _name(self, index: int, values: tuple[GroupValue, ...]) -> None:
+        self._make_room(index)
+        self._places[index] = len(self.columns)
+        self.columns.append(self._names.column(index, values))
+
+    def _make_room(self, index: int) -> None:
+        if index >= len(self._places):
+            more = np.full(2 * index + 1 - len(self._places), -1, dtype=np.int64)
+            self._places = np.concatenate([self._places, more])
 
 
 def _numbers(table: pa.Table, name: str) -> Indices:

@@ -3,6 +3,7 @@
 # ruff: noqa: N815 - the wire's spelling
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -22,6 +23,7 @@ _STRICT = ConfigDict(strict=True)
 _TILES_MAX = 500
 _LIST_MAX = 1000
 _SLUG = r"^[a-z0-9][a-z0-9_-]{0,199}$"
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _Name = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -41,10 +43,14 @@ class ContentBody(BaseModel):
 
     @field_validator("name", "description")
     @classmethod
-    def _has_no_nul(cls, value: str | None) -> str | None:
-        if value is not None and "\x00" in value:
-            raise ValueError("contains a NUL character; remove it")
-        return value
+    def _can_be_stored(cls, value: str | None) -> str | None:
+        return _storable(value)
+
+
+def _storable(value: str | None) -> str | None:
+    if value is not None and _NOT_STORABLE.search(value):
+        raise ValueError("contains a NUL character or half of a character; remove it")
+    return value
 
 
 class ChartConfigBody(BaseModel):
@@ -129,6 +135,13 @@ class SqlChartBody(ContentBody):
     columns: list[SqlColumnBody] | None = Field(
         default=None, max_length=_LIST_MAX, description="Types of columns, for filters of dashboards."
     )
+
+    @field_validator("sql")
+    @classmethod
+    def _is_a_statement(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty; write one statement")
+        return _storable(value) or ""
 
 
 class TileBody(BaseModel):

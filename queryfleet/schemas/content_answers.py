@@ -10,6 +10,37 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["ContentAnswer", "ContentListAnswer", "ContentVersionsAnswer", "DashboardQueryAnswer", "DeletedAnswer"]
 
 
+_UUID = "5a1e7c1e-7f0e-4b39-9d0a-0c6a2c1d9b11"
+_LISTED: dict[str, Any] = {
+    "uuid": _UUID,
+    "slug": "revenue-by-status",
+    "kind": "chart",
+    "name": "Revenue by status",
+    "description": None,
+    "version": 3,
+    "versionUuid": "0f2d3f0e-6a53-4d44-9c1f-1f0c1c2b7a01",
+    "newestVersion": 3,
+    "isFromFile": False,
+    "createdAt": "2026-03-01T08:30:00.000Z",
+    "updatedAt": "2026-03-04T10:00:00.000Z",
+    "updatedByUserUuid": "0d5f6e1c-4c1c-4a62-a3f0-6ef0a2a5a001",
+}
+_QUERY: dict[str, Any] = {
+    "exploreName": "orders",
+    "dimensions": ["orders_status"],
+    "metrics": ["orders_revenue"],
+    "filters": {},
+    "sorts": [{"fieldId": "orders_revenue", "descending": True}],
+    "limit": 500,
+    "tableCalculations": [],
+}
+_RULE: dict[str, Any] = {"target": {"fieldId": "orders_status"}, "operator": "equals", "values": ["paid"]}
+
+
+def _example(results: Any) -> ConfigDict:
+    return ConfigDict(extra="allow", json_schema_extra={"examples": [{"status": "ok", "results": results}]})
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="allow")
     status: Literal["ok"]
@@ -39,6 +70,7 @@ class ContentResults(_Part):
 class ContentAnswer(_Wire):
     """One content."""
 
+    model_config = _example(_LISTED | {"metricQuery": _QUERY, "chartConfig": {"type": "table"}})
     results: ContentResults
 
 
@@ -52,6 +84,9 @@ class ContentListResults(_Part):
 class ContentListAnswer(_Wire):
     """Contents of a project."""
 
+    model_config = _example(
+        {"data": [_LISTED], "pagination": {"page": 1, "pageSize": 100, "totalResults": 1, "totalPageCount": 1}}
+    )
     results: ContentListResults
 
 
@@ -74,6 +109,19 @@ class ContentVersionsResults(_Part):
 class ContentVersionsAnswer(_Wire):
     """The history of one content."""
 
+    model_config = _example(
+        {
+            "uuid": _UUID,
+            "versions": [
+                {
+                    "version": 1,
+                    "versionUuid": _LISTED["versionUuid"],
+                    "createdAt": _LISTED["createdAt"],
+                    "createdByUserUuid": None,
+                }
+            ],
+        }
+    )
     results: ContentVersionsResults
 
 
@@ -87,6 +135,7 @@ class DeletedResults(_Part):
 class DeletedAnswer(_Wire):
     """The content is gone, with all its versions."""
 
+    model_config = _example({"uuid": _UUID, "deleted": True})
     results: DeletedResults
 
 
@@ -108,4 +157,18 @@ class DashboardResults(_Part):
 class DashboardQueryAnswer(_Wire):
     """The question is committed: poll it."""
 
+    model_config = _example(
+        {
+            "queryUuid": _UUID,
+            "cacheMetadata": {"cacheHit": False},
+            "metricQuery": _QUERY | {"filters": {"dimensions": {"and": [_RULE]}}},
+            "fields": {"orders_status": {"fieldType": "dimension", "type": "string", "name": "status"}},
+            "appliedDashboardFilters": {"dimensions": [_RULE], "metrics": [], "tableCalculations": []},
+            "dateZoomApplied": False,
+            "parameterReferences": [],
+            "usedParametersValues": {},
+            "resolvedTimezone": "UTC",
+            "status": "pending",
+        }
+    )
     results: DashboardResults

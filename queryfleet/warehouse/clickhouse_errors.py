@@ -75,6 +75,7 @@ def explained(
             f"ClickHouse at {place} cannot be used: {said.rstrip('.')}. {advice}",
             transient=code is None or code in _PASSING,
             cause=said,
+            **({} if code is None else {"errorCode": code}),
         )
     details: dict[str, JsonValue] = {"errorCode": code}
     name = _NAME.search(said)

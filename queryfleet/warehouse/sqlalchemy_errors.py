@@ -29,6 +29,7 @@ _POSTGRES_CONNECTION = ("08", "28", "3D000", "53300", "57P01", "57P02", "57P03",
 _READ_ONLY_TEXT = re.compile(r"readonly database|read-only (?:transaction|database)", re.IGNORECASE)
 _READ_ONLY_ADVICE = ". This project only reads; its setting `allow_writes: true` would allow it"
 _ADVICE = (
+    ("to database", "Check the database in `url` of the project's warehouse, and that the user may read it."),
     ("access denied", "Check user and password in `url` of the project's warehouse."),
     ("authentication failed", "Check user and password in `url` of the project's warehouse."),
     ("unknown database", "Check the database in `url` of the project's warehouse."),
@@ -59,7 +60,7 @@ def explained(
     said = _redacted(" ".join(said.split()), secrets)
     state = str(getattr(cause, "sqlstate", None) or "")
     if sql is None or lost or code in _MYSQL_CONNECTION or state.startswith(_POSTGRES_CONNECTION):
-        return _connection_error(said, place=place, transient=lost or code in _MYSQL_PASSING)
+        return _connection_error(said, place=place, code=code, transient=lost or code in _MYSQL_PASSING)
     if code in _MYSQL_TIMEOUTS or (state == "57014" and "timeout" in said):
         return WarehouseTimeoutError(f"{place} stopped the statement: {said}.", errorCode=code)
     details: dict[str, JsonValue] = {}
@@ -75,11 +76,12 @@ def explained(
     return WarehouseQueryError(said, **details)
 
 
-def _connection_error(said: str, *, place: str, transient: bool) -> WarehouseConnectionError:
+def _connection_error(said: str, *, place: str, code: int | None, transient: bool) -> WarehouseConnectionError:
     lowered = said.lower()
     advice = next((advice for sign, advice in _ADVICE if sign in lowered), "")
+    details: dict[str, JsonValue] = {} if code is None else {"errorCode": code}
     return WarehouseConnectionError(
-        f"{place} cannot be used: {said.rstrip('.')}. {advice}".rstrip(), transient=transient, cause=said
+        f"{place} cannot be used: {said.rstrip('.')}. {advice}".rstrip(), transient=transient, cause=said, **details
     )
 
 

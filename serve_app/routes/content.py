@@ -51,8 +51,8 @@ async def list_content(
     kind: _Kind,
     caller: Caller,
     services: ServicesOf,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    pageSize: Annotated[int, Query(ge=1, le=_PAGE_SIZE_MAX)] = 100,  # noqa: N803
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="From 1.")] = 1,
+    pageSize: Annotated[int, Query(ge=1, le=_PAGE_SIZE_MAX, description="Contents of a page.")] = 100,  # noqa: N803
 ) -> Response:
     """Return the newest versions in the order of names, without their bodies."""
     project_uuid = caller.enter(projectUuid)

@@ -99,7 +99,7 @@ def _compiled(files: dict[str, str]) -> _Compiled:
         of_project.raised(error, "project.yml")
         raise _refused(tuple(of_project.found)) from None
     of_content = Problems()
-    content = read_content(files, project.project_uuid, of_content)
+    content = read_content(files, project.project_uuid, of_content, catalog)
     problems = (*catalog.problems, *of_content.found)
     if any(each.is_error for each in problems):
         raise _refused(problems)

@@ -60,7 +60,7 @@ def by_warehouse(warehouse, sql, pivot, batch_rows):
     _, batches = answer(warehouse, sql, batch_rows=batch_rows)
     plan = PivotPlan(spec=ranked_spec(pivot.spec), limits=pivot.limits)
     ranked = RankedColumns(plan, PLAIN)
-    lines = lines_of(folded((ranked.cells(batch) for batch in batches), plan.spec, ranked.columns))
+    lines = lines_of(folded(ranked.all_cells(batches, ahead_max=10_000), plan.spec, ranked.columns))
     return lines, pivot_details(pivot.spec, ranked.in_order(), total=ranked.total)
 
 

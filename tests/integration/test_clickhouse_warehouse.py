@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queryfleet.errors import ServiceError, WarehouseQueryError
+from queryfleet.errors import ServiceError, WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.base import Statement
 from tests.fixtures.warehouses import TAG, wait_until
 from tests.servers.clickhouse import LOCKED_USER
@@ -23,6 +23,16 @@ def test_login_that_may_not_change_settings_can_read(clickhouse: ClickHouseEngin
     with clickhouse.reached(user=LOCKED_USER).open() as session:
         session.submit(Statement(tag=TAG, sql="select toDate('2024-02-29') as d"))
         assert [str(row["d"]) for batch in session.batches(max_rows=10) for row in batch.to_pylist()] == ["2024-02-29"]
+
+
+def test_login_that_is_refused_has_the_servers_number(clickhouse: ClickHouseEngine) -> None:
+    """A wrong password and an unknown database can be told apart by number."""
+    found = []
+    for warehouse, _ in clickhouse.wrong_logins():
+        with warehouse.open() as session, pytest.raises(WarehouseConnectionError) as caught:
+            session.submit(Statement(tag=TAG, sql="select 1"))
+        found.append(caught.value.details["errorCode"])
+    assert found == [516, 81]
 
 
 def test_statement_is_stopped_by_its_id(clickhouse: ClickHouseEngine) -> None:

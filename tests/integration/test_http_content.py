@@ -118,6 +118,8 @@ async def test_viewer_reads_content_and_changes_none(api):
         ("saved-charts", {"slug": "Not A Slug"}, "slug"),
         ("saved-charts", {"name": ""}, "name"),
         ("saved-charts", {"name": "a\x00b"}, "name"),
+        ("saved-charts", {"name": "\ud800"}, "name"),
+        ("sql-charts", {"sql": " "}, "sql"),
         ("sql-charts", {"limit": 0}, "limit"),
         ("sql-charts", {"sql": None}, "sql"),
         ("dashboards", {"tiles": [{"type": "saved_chart"}]}, "tiles.0.properties"),

@@ -250,3 +250,14 @@ async def test_pivot_orders_bins_by_their_numbers(rides):
     assert len(shown) == 2
     assert shown[0].startswith("5")
     assert shown[1].startswith("0")
+
+
+async def test_pivot_columns_of_one_name_are_told_apart_alike_by_both_plans(rides):
+    """Columns that differ in a dimension that is not shown are numbered in their order, not as rows bring them."""
+    configuration = BY_MONTH | {"sortOnlyDimensions": [{"reference": "rides_rider"}]}
+    results = await both(rides, configuration, dimensions=["rides_started_month", "rides_city", "rides_rider"])
+    assert [name.removeprefix("rides_fare_any_") for name in names(results)] == [
+        "Bergen", "Bergen_2", "Oslo", "Oslo_2", "<null>",
+    ]  # fmt: skip
+    # The newest month only has the second column of Bergen.
+    assert list(results["rows"][0]) == ["rides_started_month", "rides_fare_any_Bergen_2"]

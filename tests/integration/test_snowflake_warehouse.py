@@ -78,6 +78,7 @@ def test_login_by_a_key_file_works(snowflake_stub: Stub, tmp_path: Path) -> None
         ({"token": SECRET, "token_kind": "oauth"}, "authenticator"),
         ({"password": SECRET}, "`user` and `password`"),
         ({"password": PASSWORD, "role": "NOSUCH"}, "`role`"),
+        ({"password": PASSWORD, "warehouse": "NOSUCH"}, "`warehouse`"),
         ({"password": PASSWORD, "database": "NOSUCH"}, "`database`"),
     ],
 )

@@ -119,6 +119,21 @@ def test_postgres_statement_beyond_its_time_is_stopped(database_url: str) -> Non
 # MariaDB
 
 
+def test_mariadb_login_that_is_refused_has_the_servers_number(mariadb: MariaDBEngine) -> None:
+    """Wrong passwords and unknown databases can be told apart by number, and are not worth repeating."""
+    found = []
+    for warehouse, secret in mariadb.wrong_logins():
+        with warehouse.open() as session, pytest.raises(WarehouseConnectionError) as caught:
+            session.connect()
+        assert secret not in str(caught.value.details)
+        found.append((caught.value.details["errorCode"], caught.value.message.rpartition("Check ")[2]))
+        assert caught.value.details["transient"] is False
+    assert found == [
+        (1045, "user and password in `url` of the project's warehouse."),
+        (1044, "the database in `url` of the project's warehouse, and that the user may read it."),
+    ]
+
+
 def test_mariadb_comment_that_the_server_would_run_is_refused(mariadb: MariaDBEngine) -> None:
     """What looks like a comment and is none does not pass the check for reading."""
     with pytest.raises(ForbiddenError, match="comment"):

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 ACCOUNT, USER, PASSWORD = "QFTEST", "READER", "right-password"
 PAT, OAUTH = "right-programmatic-token", "right-oauth-token"
-DATABASES, ROLES = ("SHOP",), ("ANALYST",)
+DATABASES, ROLES, WAREHOUSES = ("SHOP",), ("ANALYST",), ("REPORTING",)
 KEY_VARIABLE = "SNOWFLAKE_STUB_KEY"  # tells the server's process the key its tests sign with
 REFUSED = "390100", "Incorrect username or password was specified."
 
@@ -44,10 +44,14 @@ def check_login(data: dict[str, Any], parameters: dict[str, str]) -> tuple[str, 
     if refusal is not None:
         return refusal
     role, database = parameters.get("roleName"), parameters.get("databaseName")
+    warehouse = parameters.get("warehouse")
     if role is not None and role.upper() not in ROLES:
         return "390189", f"Role '{role}' specified in the connect string does not exist or not authorized."
     if database is not None and database.upper() not in DATABASES:
         return "390201", f"The requested database does not exist or not authorized: {database}"
+    validates = (data.get("SESSION_PARAMETERS") or {}).get("CLIENT_VALIDATE_DEFAULT_PARAMETERS")
+    if validates and warehouse is not None and warehouse.upper() not in WAREHOUSES:
+        return "390201", f"The requested warehouse does not exist or not authorized: {warehouse}"
     return None
 
 

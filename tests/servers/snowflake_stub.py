@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.snowflake_login import check_login
 from tests.servers.snowflake_query import DATABASE, Query
+from tests.servers.worker_links import WorkerLinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,7 @@ class Faults:
     dropped: int = 0  # queries and status requests whose connection is closed without an answer
     expired_sessions: int = 0  # requests answered as if the session's token had expired
     away: bool = False  # no connection gets any answer
+    link_bytes_per_second: float = 0.0  # of chunks, to each process that reads them; 0: as fast as it goes
 
 
 @dataclass(kw_only=True)
@@ -69,6 +71,8 @@ class State:
     queries: dict[str, Query] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)  # query of each request id
     seen: list[str] = field(default_factory=list)  # requests, as `POST /path`
+    links_of: WorkerLinks = field(default_factory=WorkerLinks)
+    readers: list[tuple[int, int]] = field(default_factory=list)  # chunk and process, while links are slow
     json_results: bool = False  # answer in JSON, whatever the session asked for
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,6 +90,7 @@ class State:
             "sessions": [{"login": session.login, "role": session.role} for session in self.sessions.values()],
             "queries": [query.shown() for query in self.queries.values()],
             "seen": self.seen,
+            "readers": self.readers,
         }
 
 
@@ -257,7 +262,21 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(data[: len(data) // 2])
             return self._drop()
+        if state.faults.link_bytes_per_second:
+            return self._send_slowly(number, data)
         return self._send(200, data, "application/octet-stream")
+
+    def _send_slowly(self, number: int, data: bytes) -> None:
+        process = self.state.links_of.process_at(self.client_address[1])
+        self.state.readers.append((number, process))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        rate = self.state.faults.link_bytes_per_second
+        try:
+            self.state.links_of.send(process, data, self.wfile.write, bytes_per_second=rate)
+        except ConnectionError:
+            self.close_connection = True
 
     # Answers ---------------------------------------------------------------------------------------------------
 

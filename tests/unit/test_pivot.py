@@ -16,7 +16,7 @@ from queryfleet.pivot.dictionary import columns_of_partition, merged_columns
 from queryfleet.pivot.flat import flat_schema
 from queryfleet.pivot.fold import folded
 from queryfleet.pivot.local import pivoted
-from queryfleet.pivot.naming import Display
+from queryfleet.pivot.naming import Display, group_values
 from queryfleet.pivot.ranked import RankedColumns
 from queryfleet.pivot.spec import PivotLimits, PivotPlan
 from queryfleet.pivot.wide import fold_wide
@@ -378,3 +378,53 @@ def test_pivot_negative_zero_keeps_its_spelling_as_a_value():
     """A cell is written as it is stored, also where `-0.0` equals `0.0` in the order."""
     table = pa.table({"i": [1, 2], "g": ["a", "a"], "v_any": [-0.0, 0.0]})
     assert pivot(table, configuration())[0] == ['{"i":1,"v_any_a":-0.0}', '{"i":2,"v_any_a":0}']
+
+
+def test_ranked_columns_of_one_name_are_told_apart_in_their_order():
+    """The first column keeps the name even when a later one is met before it, unless too much would be held."""
+    spec = parse_pivot(configuration())
+    table = pa.table(
+        {
+            "i": pa.array([1, 2, 2], pa.int64()),
+            "g": pa.array([None, "<null>", None]),
+            "v_any": pa.array([1, 2, 3], pa.int64()),
+            "row_index": pa.array([1, 2, 2], pa.int64()),
+            "column_index": pa.array([2, 1, 2], pa.int64()),
+            "total_columns": pa.array([2, 2, 2], pa.int64()),
+        }
+    )
+    found = {}
+    for ahead_max in (0, 100):
+        learned = RankedColumns(PivotPlan(spec=spec), PLAIN)
+        batches = iter(table.to_batches(max_chunksize=1))
+        cells = learned.all_cells(batches, ahead_max=ahead_max)
+        found[ahead_max] = b"".join(bytes(lines.data) for lines in folded(cells, spec, learned.columns)).decode()
+    assert found[100] == '{"i":1,"v_any_<null>_2":1}\n{"i":2,"v_any_<null>":2,"v_any_<null>_2":3}\n'
+    assert found[0] == '{"i":1,"v_any_<null>":1}\n{"i":2,"v_any_<null>_2":2,"v_any_<null>":3}\n'
+
+
+def test_ranked_columns_are_not_waited_for_once_all_were_met():
+    """Only what is needed to name the columns is held; the rest passes batch after batch."""
+    spec = parse_pivot(configuration())
+    table = pa.table(
+        {
+            "i": pa.array(range(9), pa.int64()),
+            "g": pa.array(["a"] * 9),
+            "v_any": pa.array(range(9), pa.int64()),
+            "row_index": pa.array(range(1, 10), pa.int64()),
+            "column_index": pa.array([1] * 9, pa.int64()),
+            "total_columns": pa.array([1] * 9, pa.int64()),
+        }
+    )
+    batches = iter(table.to_batches(max_chunksize=1))
+    cells = RankedColumns(PivotPlan(spec=spec), PLAIN).all_cells(batches, ahead_max=10**6)
+    assert len(next(cells)) == 1
+    assert len(list(batches)) == 8
+
+
+def test_group_of_negative_zero_is_zero():
+    """Zero is one group whichever of its two spellings a warehouse gives."""
+    spec = parse_pivot(configuration())
+    for zero in (0.0, -0.0):
+        (value,) = group_values(pa.table({"g": pa.array([zero])}), spec, PLAIN)[0]
+        assert (json.dumps(value.raw), value.formatted) in {("0", "0"), ("0.0", "0")}
