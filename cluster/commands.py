@@ -136,8 +136,10 @@ def _run(
     from cluster.local.ports import check_free, free_ports
     from cluster.local.sample import write_shop_project
     from cluster.local.stack import RAY, LocalStack, private_file
+    from cluster.preparation import check_store
     from queryfleet.project import load_project
 
+    check_store(settings)  # before anything starts: later it would be a replica's failure that nobody reads
     if settings.test_now is not None:
         _say(f"warning: the clock of relative date filters is fixed at {settings.test_now}")
     is_sample = not folders

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from actors.services import database_url, open_status_store
+from actors.services import database_url, open_result_store, open_status_store
 from queryfleet.errors import ConfigurationError
 from queryfleet.status.migrations import migrate
 from serve_app.accounts import token_hash
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from queryfleet.semantic.problem import Problem
     from queryfleet.settings import Settings
 
-__all__ = ["check_nodes", "check_packages", "foreign_packages", "prepare_database"]
+__all__ = ["check_nodes", "check_packages", "check_store", "foreign_packages", "prepare_database"]
 
 _OURS = ("queryfleet", "actors", "serve_app", "cluster")
 _USER_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "queryfleet:local-user"))
@@ -55,6 +55,18 @@ def check_nodes(settings: Settings, *, nodes: int) -> None:
             f"A file:// store serves one machine, and this cluster has {nodes}. Use s3://, or set "
             "QUERYFLEET_STORE_SHARED=true if every node mounts the same folder."
         )
+
+
+def check_store(settings: Settings) -> None:
+    """Raise `ConfigurationError` when QUERYFLEET_STORE_URL is given and names no store; nothing is connected to."""
+    if settings.store_url is None:
+        return
+    try:
+        open_result_store(settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"QUERYFLEET_STORE_URL: {error.message}.", **error.details | {"variable": "QUERYFLEET_STORE_URL"}
+        ) from None
 
 
 def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> list[str]:

@@ -17,7 +17,7 @@ import ray
 import structlog
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from cluster.preparation import check_nodes, check_packages, prepare_database
+from cluster.preparation import check_nodes, check_packages, check_store, prepare_database
 from queryfleet.errors import ConfigurationError
 
 __all__ = ["ServeArguments", "app"]
@@ -62,6 +62,7 @@ def app(args: ServeArguments) -> Any:
     settings = load_settings()
     if settings.store_url is None:
         raise ConfigurationError("QUERYFLEET_STORE_URL is not set; on a cluster it must be, e.g. s3://bucket/prefix.")
+    check_store(settings)
     if not ray.is_initialized():
         raise ConfigurationError("Ray is not connected; use `serve run`, `serve deploy` or RayService.")
     check_nodes(settings, nodes=sum(1 for node in ray.nodes() if node["Alive"]))

@@ -201,8 +201,8 @@ def open_store(url: str, options: StoreOptions | None = None) -> ObjectStore:
         case _:
             known = f"The store scheme {parts.scheme!r} is unknown" if parts.scheme else "The store URL has no scheme"
             raise ConfigurationError(
-                f"{known}: use file:///absolute/directory or s3://bucket/prefix ('none', for no store, is a "
-                "setting and not a store)"
+                f"{known}: use file:///absolute/directory or s3://bucket/prefix"
+                + (" ('none' is not a store: every result is kept in one)" if url == "none" else "")
             )
 
 
