@@ -11,34 +11,30 @@ from queryfleet.compiler.dialects import DIALECTS
 from queryfleet.compiler.filter_request import parse_rules
 from queryfleet.compiler.filter_values import FilterTarget
 from queryfleet.compiler.filters import FilterGroup, condition
-from queryfleet.compiler.parameters import check_given, resolve_parameters
 from queryfleet.compiler.sql_source import without_limit
 from queryfleet.content.pivot import sql_chart_pivot
 from queryfleet.errors import (
     FieldReferenceError,
-    ForbiddenError,
     InvalidRequestError,
     NotSupportedError,
     ParameterError,
 )
 from queryfleet.limits import ProjectLimits
 from queryfleet.model import ColumnType
-from queryfleet.semantic.references import AttributeName, Literal, ParameterName, UserEmail, tokens
 from queryfleet.warehouse.statement import check_statement, is_plain_query, strip_terminator
 from serve_app.clock import question_time
 from serve_app.pivots import PivotAsked, pivoted_sql
 from serve_app.saved_questions import layered, parsed_sorts
+from serve_app.sql_references import filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.submit import PivotedStatement
     from queryfleet.compiler.dialects import Dialect
-    from queryfleet.compiler.parameters import ParameterValue
     from queryfleet.content.values import SqlChart
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.filter_rule import FilterRule
-    from queryfleet.semantic.parameter import ParameterDefinition
     from queryfleet.settings import Settings
     from serve_app.models import ProjectModels
     from serve_app.questions import Asker
@@ -88,8 +84,8 @@ def sql_chart_question(
     """
     warehouse = models.warehouse_type
     given = layered(place.dashboard.parameters if place is not None else {}, parameters)
-    filled = _filled(chart.sql, given, models, asker)
-    sql = filled.sql
+    statement = filled(chart.sql, given, models, asker)
+    sql = statement.sql
     check_statement(sql, dialect=warehouse, allow_writes=False)
     wanted = chart.limit if limit is None else limit[0]
     applied: dict[str, JsonValue] = {name: [] for name in _LISTS}
@@ -114,11 +110,7 @@ def sql_chart_question(
     if configuration is not None:
         asked = PivotAsked.of(configuration, None, ProjectLimits.of(models.definition, settings), settings)
         pivot = pivoted_sql(sql, asked, warehouse_type=warehouse, row_limit=wanted)
-    members: dict[str, JsonValue] = {
-        "parameterReferences": [*sorted(filled.references)],
-        "usedParametersValues": {name: value.to_json() for name, value in filled.used.items()},
-        "resolvedTimezone": None,
-    }
+    members = statement.members | {"resolvedTimezone": None}
     if place is not None:
         members["appliedDashboardFilters"] = applied
     return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)
@@ -131,62 +123,6 @@ def _context(dialect: Dialect, models: ProjectModels, settings: Settings) -> Con
         timezone=models.timezone,
         start_of_week=models.start_of_week,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filled:
-    """A statement without references."""
-
-    sql: str
-    references: frozenset[str] = frozenset()  # names of parameters
-    used: Mapping[str, ParameterValue]
-
-
-def _filled(sql: str, given: Mapping[str, JsonValue], models: ProjectModels, asker: Asker) -> _Filled:
-    """Put attributes and parameters into a statement, quoted."""
-    if "${" not in sql:
-        return _Filled(sql=sql, used={})
-    dialect = DIALECTS.get(models.warehouse_type)
-    if dialect is None:
-        raise NotSupportedError(f"SQL for a warehouse of type {models.warehouse_type!r} cannot refer to parameters.")
-    pieces = tokens(sql)
-    references = frozenset(piece.name for piece in pieces if isinstance(piece, ParameterName))
-    definitions = _definitions(models)
-    for name in references - definitions.keys():
-        raise ParameterError(f"The SQL refers to the parameter `{name}`, which the project does not define.")
-    values = resolve_parameters({name: definitions[name] for name in sorted(references)}, given)
-    check_given(references, values)
-    written = []
-    for piece in pieces:
-        match piece:
-            case Literal():
-                written.append(piece.text)
-            case ParameterName():
-                written.append(values[piece.name].sql(dialect))
-            case AttributeName():
-                written.append(", ".join(dialect.text(value) for value in _attribute(piece.name, asker)))
-            case UserEmail():
-                if asker.email is None:
-                    raise ForbiddenError("The SQL needs the caller's e-mail address, and the token has none.")
-                written.append(dialect.text(asker.email))
-            case _:
-                raise ParameterError("SQL charts can refer to attributes and parameters only: `${ld.parameters.name}`.")
-    return _Filled(sql="".join(written), references=references, used=values)
-
-
-def _attribute(name: str, asker: Asker) -> tuple[str, ...]:
-    values = asker.attributes.get(name, ())
-    if not values:
-        raise ForbiddenError(f"The SQL needs the user attribute `{name}`: ask who gives out user attributes.")
-    return values
-
-
-def _definitions(models: ProjectModels) -> dict[str, ParameterDefinition]:
-    """Return every parameter of the project and its models."""
-    found: dict[str, ParameterDefinition] = {}
-    for explore in models.catalog.explores.values():
-        found |= explore.parameters
-    return found
 
 
 def _rules(place: Placed, applied: dict[str, JsonValue]) -> tuple[tuple[FilterRule, ColumnType | None], ...]:

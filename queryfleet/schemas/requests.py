@@ -88,7 +88,7 @@ class SqlRequest(BaseModel):
         default=False, description="Run in the warehouse even if the same question was answered before."
     )
     parameters: ParameterValues | None = Field(
-        default=None, description="Values for `${ld.parameters.name}` in the SQL; not available yet, must be empty."
+        default=None, description="Values for `${ld.parameters.name}` in the SQL, by the name the project defines."
     )
     pivotConfiguration: dict[str, Any] | None = Field(  # noqa: N815 - the wire's spelling
         default=None,

@@ -9,16 +9,21 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from actors.submit import PivotedStatement, submit_sql
-from queryfleet.errors import InvalidRequestError, JsonValue, NotSupportedError
+from queryfleet.errors import InvalidRequestError, JsonValue
 from queryfleet.limits import ProjectLimits
 from queryfleet.schemas.requests import SqlRequest
 from queryfleet.schemas.responses import ExecuteAnswer
 from queryfleet.settings import Settings
+from serve_app.accounts import Account
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
 from serve_app.envelope import ok
 from serve_app.pages import PageRequest
 from serve_app.pivots import PivotAsked, pivoted_sql
+from serve_app.questions import parameter_values
 from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, cache_metadata, errors, wait_ms_of
+from serve_app.routes._asking import asker_of
+from serve_app.services import Services
+from serve_app.sql_references import FilledSql, filled, refers
 
 __all__ = ["router"]
 
@@ -55,7 +60,6 @@ async def execute_sql(
     caller.require_sql(project_uuid)
     settings = services.settings
     body = await read_body(request, SqlRequest, bytes_max=settings.body_bytes_max)
-    _refuse_unavailable(body)
     wait_ms = wait_ms_of(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
     if body.limit is not None and body.limit > settings.row_limit_max:
         raise InvalidRequestError(
@@ -64,6 +68,8 @@ async def execute_sql(
         )
     project = await services.projects.definition(project_uuid)
     limits = ProjectLimits.of(project, settings)
+    statement = await _statement(body, services, caller, project_uuid)
+    body = body.model_copy(update={"sql": statement.sql})
     pivot = await asyncio.to_thread(_pivot_of, body, project, limits, settings) if body.pivotConfiguration else None
     # Shielded: a client that hangs up now leaves a whole query or none.
     acceptance = await asyncio.shield(
@@ -83,21 +89,27 @@ async def execute_sql(
         )
     )
     if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
-        return ok(_accepted(acceptance.query_uuid))
+        return ok(_accepted(acceptance.query_uuid, statement))
     record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
-    accepted = _accepted(record.query_uuid) | {"cacheMetadata": cache_metadata(record)}
+    accepted = _accepted(record.query_uuid, statement) | {"cacheMetadata": cache_metadata(record)}
     if wait_ms == 0:
         return ok(accepted | {"status": record.status.value})
     record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
     return await services.pages.answer(record, PageRequest.of(None, None, settings), accepted)
 
 
-def _accepted(query_uuid: str) -> dict[str, Any]:
-    return {
+async def _statement(body: SqlRequest, services: Services, caller: Account, project_uuid: str) -> FilledSql:
+    if not refers(body.sql):
+        return FilledSql(sql=body.sql)
+    models = await services.models.of(project_uuid)
+    given = parameter_values(body.parameters)
+    return await asyncio.to_thread(filled, body.sql, given, models, asker_of(caller, project_uuid))
+
+
+def _accepted(query_uuid: str, statement: FilledSql) -> dict[str, Any]:
+    return statement.members | {
         "queryUuid": query_uuid,
         "cacheMetadata": {"cacheHit": False},
-        "parameterReferences": [],
-        "usedParametersValues": {},
         "resolvedTimezone": None,
         "status": "pending",
     }
@@ -113,8 +125,3 @@ def _pivot_of(
         warehouse_type=str(warehouse.get("type")) if isinstance(warehouse, dict) else "",
         row_limit=body.limit,
     )
-
-
-def _refuse_unavailable(body: SqlRequest) -> None:
-    if body.parameters:
-        raise NotSupportedError("parameters are not available yet; write the values into the SQL.", field="parameters")

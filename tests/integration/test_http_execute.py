@@ -125,7 +125,7 @@ REFUSED = {
     "waitMs negative": ({"sql": "select 1", "waitMs": -1}, 422, "ValidateError", "waitMs"),
     "waitMs long": ({"sql": "select 1", "waitMs": 60_001}, 422, "ValidateError", "waitMs"),
     "waitMs text": ({"sql": "select 1", "waitMs": "5"}, 422, "ValidateError", "waitMs"),
-    "used parameters": ({"sql": "select 1", "parameters": {"a": 1}}, 501, "NotImplemented", "field"),
+    "unknown parameter": ({"sql": "select ${ld.parameters.a}", "parameters": {"a": 1}}, 400, "ParameterError", "field"),
     "pivot": ({"sql": "select 1", "pivotConfiguration": {"a": 1}}, 400, "ParameterError", "field"),
 }
 

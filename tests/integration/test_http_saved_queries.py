@@ -276,6 +276,38 @@ async def test_sql_chart_refers_to_attributes_and_parameters(market):
     error_of(await run(market, "sql-chart", slug="wrong"), 400, "ParameterError")
 
 
+@pytest.mark.parametrize("path", ["sql", "sql-chart"])
+async def test_sql_is_filled_with_what_the_caller_has(market, path):
+    """SQL that is sent refers to parameters and attributes as saved SQL does; a comment stays one."""
+    where = "region in (${ld.attr.region}) and 1 < ${ld.parameters.sales.rate}"
+    sql = "select city from stores -- ${ld.attr.region}\nwhere " + where
+    if path == "sql":
+        body = {"sql": sql}
+    else:
+        await saved(market, "sql-charts", sql=sql, slug="filled")
+        body = {"slug": "filled"}
+    found = await results(market, path, **body, who="analyst", parameters={"sales.rate": 2})
+    assert {row["city"] for row in raw(found)} == {"Oslo", "Bergen"}
+    assert (found["parameterReferences"], found["usedParametersValues"]) == (["sales.rate"], {"sales.rate": 2})
+    error = error_of(await run(market, path, **body), 400, "ParameterError")
+    assert error["data"]["missingReferences"] == ["sales.rate"]
+
+
+@pytest.mark.parametrize("path", ["sql", "sql-chart"])
+async def test_value_inside_quotes_is_refused(market, path):
+    """A text between the author's own quotes would end them, and its rest would be SQL."""
+    sql = "select city from stores where region = '${ld.attr.region}'"
+    if path == "sql":
+        body = {"sql": sql}
+    else:
+        await saved(market, "sql-charts", sql=sql, slug="quoted")
+        body = {"slug": "quoted"}
+    error = error_of(await run(market, path, **body), 400, "ParameterError")
+    assert "inside quotes" in error["message"]
+    number = await results(market, "sql", sql="select '${ld.parameters.sales.rate}' as n", parameters={"sales.rate": 2})
+    assert [row["n"] for row in raw(number)] == ["2"]
+
+
 async def test_sql_chart_that_writes_is_refused(market):
     """Only reading statements run, whatever was saved, and only one."""
     await saved(market, "sql-charts", sql="drop table stores", slug="drop")
