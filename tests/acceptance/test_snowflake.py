@@ -95,11 +95,11 @@ def test_snowflake_actor_killed_in_the_middle_costs_no_second_run(api, snowflake
     assert (early["status"], len(early["rows"])) == ("running", 100)
     (process,) = marked_processes(snowflake_service[1], "ray::QueryActor.run")  # idle ones have no method
     process.kill()
-    attempt = early["attempt"] + 1  # the server was reset, so a session opened ahead may have cost one already
-    api.wait_for(query_uuid, lambda poll: poll["attempt"] == attempt)
+    # The server was reset before this test, so a session opened ahead may cost one more attempt.
+    api.wait_for(query_uuid, lambda poll: poll["attempt"] > early["attempt"])
     snowflake_stub("faults", chunk_delay_seconds=0.0)
     final = api.wait(query_uuid)
-    assert (final["status"], final["attempt"], final["totalResults"]) == ("ready", attempt, ROWS)
+    assert (final["status"], final["totalResults"]) == ("ready", ROWS)
     numbers = [row["n"] for page in api.pages(query_uuid, page_size=5000) for row in page]
     assert numbers == list(range(1, ROWS + 1))
     assert len(snowflake_stub.queries()) == 1
