@@ -110,7 +110,7 @@ def sql_chart_question(
     if configuration is not None:
         asked = PivotAsked.of(configuration, None, ProjectLimits.of(models.definition, settings), settings)
         pivot = pivoted_sql(sql, asked, warehouse_type=warehouse, row_limit=wanted)
-    members = statement.members | {"resolvedTimezone": None}
+    members = statement.members
     if place is not None:
         members["appliedDashboardFilters"] = applied
     return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)

@@ -42,6 +42,7 @@ class FilledSql:
         return {
             "parameterReferences": [*sorted(self.references)],
             "usedParametersValues": {name: value.to_json() for name, value in self.used.items()},
+            "resolvedTimezone": None,  # SQL means what the warehouse makes of it
         }
 
 

@@ -72,7 +72,8 @@ async def answer_to(
     wait_ms: int,
     project_uuid: str,
 ) -> Response:
-    """Return the answer to an execute call: its members, and those of a poll when it was held."""
+    """Return the answer to an execute call: the query and these members, and those of a poll when it was held."""
+    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | members
     if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
         return ok(members | {"status": "pending"})
     record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)

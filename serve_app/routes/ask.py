@@ -23,9 +23,7 @@ from serve_app.envelope import ok
 from serve_app.field_search import search_field, with_known_values
 from serve_app.questions import ask, compiled_sql
 from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, errors, wait_ms_of
-from serve_app.routes._asking import answer_to as _answer
-from serve_app.routes._asking import asker_of as _asker
-from serve_app.routes._asking import submitted as _submit
+from serve_app.routes._asking import answer_to, asker_of, submitted
 from serve_app.routes.explores import ExploreName
 from serve_app.totals import total_question
 
@@ -71,8 +69,8 @@ async def execute_metric_query(
     body = await read_body(request, MetricQueryRequest, bytes_max=settings.body_bytes_max)
     wait_ms = wait_ms_of(waitMs if waitMs is not None else body.waitMs, settings.wait_ms_max)
     models = await services.models.of(project_uuid)
-    answer = await asyncio.to_thread(ask, body, models, _asker(caller, project_uuid), settings)
-    acceptance = await _submit(
+    answer = await asyncio.to_thread(ask, body, models, asker_of(caller, project_uuid), settings)
+    acceptance = await submitted(
         services,
         caller,
         models,
@@ -82,8 +80,7 @@ async def execute_metric_query(
         use_cache=not body.invalidateCache,
         poll_ttl_seconds=body.pollTtl,
     )
-    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | answer.members
-    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+    return await answer_to(services, caller, acceptance, answer.members, wait_ms=wait_ms, project_uuid=project_uuid)
 
 
 @router.post(
@@ -116,10 +113,10 @@ async def calculate_total(
     if source is None:
         raise NotFoundError("There is no such query.", queryUuid=queryUuid)
     models = await services.models.of(project_uuid)
-    asker = _asker(caller, project_uuid)
+    asker = asker_of(caller, project_uuid)
     answer = await asyncio.to_thread(total_question, body, source, models, asker, settings)
     is_subtotal = body.kind in ("columnSubtotal", "rowSubtotal")
-    acceptance = await _submit(
+    acceptance = await submitted(
         services,
         caller,
         models,
@@ -129,8 +126,7 @@ async def calculate_total(
         use_cache=not body.invalidateCache,
         poll_ttl_seconds=None,
     )
-    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | answer.members
-    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+    return await answer_to(services, caller, acceptance, answer.members, wait_ms=wait_ms, project_uuid=project_uuid)
 
 
 @router.post(
@@ -158,12 +154,12 @@ async def search_field_values(
     body = await read_body(request, FieldValuesRequest, bytes_max=settings.body_bytes_max)
     wait_ms = wait_ms_of(waitMs, settings.wait_ms_max)
     models = await services.models.of(project_uuid)
-    search = await asyncio.to_thread(search_field, body, models, _asker(caller, project_uuid), settings)
+    search = await asyncio.to_thread(search_field, body, models, asker_of(caller, project_uuid), settings)
     question = search.question
     if search.values is not None:
         limits = ProjectLimits.of(models.definition, settings)
         question = await with_known_values(search, services.store, ttl_seconds=limits.cache_seconds)
-    acceptance = await _submit(
+    acceptance = await submitted(
         services,
         caller,
         models,
@@ -173,8 +169,7 @@ async def search_field_values(
         use_cache=not (body.invalidateCache or body.forceRefresh),
         poll_ttl_seconds=None,
     )
-    members = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}} | search.members
-    return await _answer(services, caller, acceptance, members, wait_ms=wait_ms, project_uuid=project_uuid)
+    return await answer_to(services, caller, acceptance, search.members, wait_ms=wait_ms, project_uuid=project_uuid)
 
 
 @router.post(
@@ -197,5 +192,5 @@ async def compile_query(
     caller.require_sql(project_uuid)
     body = await read_body(request, CompileRequest, bytes_max=services.settings.body_bytes_max)
     models = await services.models.of(project_uuid)
-    asker = _asker(caller, project_uuid)
+    asker = asker_of(caller, project_uuid)
     return ok(await asyncio.to_thread(compiled_sql, body, exploreName, models, asker, services.settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
@@ -16,12 +16,10 @@ from queryfleet.schemas.responses import ExecuteAnswer
 from queryfleet.settings import Settings
 from serve_app.accounts import Account
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
-from serve_app.envelope import ok
-from serve_app.pages import PageRequest
 from serve_app.pivots import PivotAsked, pivoted_sql
 from serve_app.questions import parameter_values
-from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, cache_metadata, errors, wait_ms_of
-from serve_app.routes._asking import asker_of
+from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, errors, wait_ms_of
+from serve_app.routes._asking import answer_to, asker_of
 from serve_app.services import Services
 from serve_app.sql_references import FilledSql, filled, refers
 
@@ -88,14 +86,7 @@ async def execute_sql(
             pivot=pivot,
         )
     )
-    if wait_ms == 0 and acceptance.created and not acceptance.cache_hit:
-        return ok(_accepted(acceptance.query_uuid, statement))
-    record = await services.queries.load(acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
-    accepted = _accepted(record.query_uuid, statement) | {"cacheMetadata": cache_metadata(record)}
-    if wait_ms == 0:
-        return ok(accepted | {"status": record.status.value})
-    record = await services.queries.wait(record, until=lambda _: False, timeout_seconds=wait_ms / 1000)
-    return await services.pages.answer(record, PageRequest.of(None, None, settings), accepted)
+    return await answer_to(services, caller, acceptance, statement.members, wait_ms=wait_ms, project_uuid=project_uuid)
 
 
 async def _statement(body: SqlRequest, services: Services, caller: Account, project_uuid: str) -> FilledSql:
@@ -104,15 +95,6 @@ async def _statement(body: SqlRequest, services: Services, caller: Account, proj
     models = await services.models.of(project_uuid)
     given = parameter_values(body.parameters)
     return await asyncio.to_thread(filled, body.sql, given, models, asker_of(caller, project_uuid))
-
-
-def _accepted(query_uuid: str, statement: FilledSql) -> dict[str, Any]:
-    return statement.members | {
-        "queryUuid": query_uuid,
-        "cacheMetadata": {"cacheHit": False},
-        "resolvedTimezone": None,
-        "status": "pending",
-    }
 
 
 def _pivot_of(

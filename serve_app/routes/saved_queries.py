@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
@@ -247,9 +247,9 @@ async def _commit(
         use_cache=not body.invalidateCache,
         poll_ttl_seconds=body.pollTtl,
     )
-    members: dict[str, Any] = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}}
-    members |= asked.members
-    return await answer_to(services, caller, acceptance, members, wait_ms=held_ms, project_uuid=models.project_uuid)
+    return await answer_to(
+        services, caller, acceptance, asked.members, wait_ms=held_ms, project_uuid=models.project_uuid
+    )
 
 
 async def _run_sql(
@@ -296,6 +296,6 @@ async def _run_sql(
             pivot=asked.pivot,
         )
     )
-    members: dict[str, Any] = {"queryUuid": acceptance.query_uuid, "cacheMetadata": {"cacheHit": False}}
-    members |= asked.members
-    return await answer_to(services, caller, acceptance, members, wait_ms=held_ms, project_uuid=content.project_uuid)
+    return await answer_to(
+        services, caller, acceptance, asked.members, wait_ms=held_ms, project_uuid=content.project_uuid
+    )
