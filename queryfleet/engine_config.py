@@ -6,14 +6,13 @@ See `queryfleet.warehouse_config`, which knows all types, for the two forms of a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from queryfleet.errors import ConfigurationError
 from queryfleet.postgres_url import resolved_url, url_fault
 from queryfleet.warehouse_keys import (
     PROTOCOLS,
     SSL_MODES,
+    check_absolute,
     checked_word,
     json_form,
     located,
@@ -27,6 +26,7 @@ from queryfleet.warehouse_keys import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from queryfleet.errors import JsonValue
     from queryfleet.section import Section
@@ -187,12 +187,8 @@ class BigQueryConfig:
             ConfigurationError: A variable is missing, or the path is not absolute with it.
         """
         config = with_values(self, environ)
-        if config.credentials_path is not None and not Path(config.credentials_path).is_absolute():
-            raise ConfigurationError(
-                "`warehouse.credentials_path` is not absolute: where it begins with a reference to the environment, "
-                "the variable must hold an absolute path",
-                field="warehouse.credentials_path",
-            )
+        if config.credentials_path is not None:
+            check_absolute(config.credentials_path, "credentials_path")
         return config
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -8,7 +8,6 @@ the driver, is never stored, and is not shown by `repr`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from queryfleet.engine_config import (
@@ -20,11 +19,11 @@ from queryfleet.engine_config import (
     TrinoConfig,
 )
 from queryfleet.environment_reference import is_malformed
-from queryfleet.errors import ConfigurationError, JsonValue
 from queryfleet.postgres_url import resolved_url, url_fault
 from queryfleet.warehouse_keys import (
     PROTOCOLS,
     SSL_MODES,
+    check_absolute,
     checked_word,
     json_form,
     located,
@@ -38,7 +37,9 @@ from queryfleet.warehouse_keys import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from queryfleet.errors import JsonValue
     from queryfleet.section import Section
 
 __all__ = [
@@ -74,12 +75,8 @@ class DuckDBConfig:
             ConfigurationError: A variable is missing, or the path is not absolute with it.
         """
         config = with_values(self, environ)
-        if config.path != ":memory:" and not Path(config.path).is_absolute():
-            raise ConfigurationError(
-                "`warehouse.path` is not absolute: where it begins with a reference to the environment, "
-                "the variable must hold an absolute path",
-                field="warehouse.path",
-            )
+        if config.path != ":memory:":
+            check_absolute(config.path, "path")
         return config
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -22,6 +22,7 @@ __all__ = [
     "SSL_MODES",
     "STATEMENT_SECONDS_MAX",
     "Config",
+    "check_absolute",
     "checked_word",
     "json_form",
     "located",
@@ -48,6 +49,16 @@ class _Stored(Protocol):
 
 
 Config = TypeVar("Config", bound=_Stored)
+
+
+def check_absolute(path: str, key: str) -> None:
+    """Raise `ConfigurationError` when a path of the configuration is not absolute once it is resolved."""
+    if not Path(path).is_absolute():
+        raise ConfigurationError(
+            f"`warehouse.{key}` is not absolute: where it begins with a reference to the environment, "
+            "the variable must hold an absolute path",
+            field=f"warehouse.{key}",
+        )
 
 
 def secret(section: Section, key: str) -> str | None:

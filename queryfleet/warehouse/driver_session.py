@@ -16,14 +16,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from queryfleet.errors import QueryCancelledError, ServiceError, WarehouseConnectionError, WarehouseQueryError
+from queryfleet.warehouse.lifetime import SessionLifetime
 from queryfleet.warehouse.ranges import RangeCheck
 from queryfleet.warehouse.shaping import shaped_batches
 from queryfleet.warehouse.statement import check_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
-    from typing import Self
 
     import pyarrow as pa
 
@@ -91,21 +90,18 @@ class Driver(Protocol):
         ...
 
 
-class DriverSession:
+class DriverSession(SessionLifetime):
     """One statement on a link of its own; see `WarehouseSession`."""
 
     resumable: ClassVar[bool] = False
 
     def __init__(self, driver: Driver) -> None:
+        super().__init__()
         self._driver = driver
         self._connecting = threading.Lock()  # held by the one thread that logs in
-        self._lock = threading.Lock()  # guards all that `cancel` and `close` look at
         self._entrance = threading.Lock()  # held inside the driver: what it uses must not be closed meanwhile
         self._idle = threading.Event()  # set while no thread is inside
         self._idle.set()
-        self._cancelled = False
-        self._closed = False
-        self._finished = False  # everything was delivered: nothing is left to cancel
         self._drained = True  # nothing of ours is left in the warehouse
         self._opening: _Opening | None = None
         self._link: Link | None = None
@@ -266,20 +262,6 @@ class DriverSession:
             with suppress(Exception):
                 link.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _refuse_if_over(self) -> None:
-        if self._cancelled:
-            raise QueryCancelledError("The query was cancelled.")
-        if self._closed:
-            raise WarehouseConnectionError("The session is closed.")
-
     @contextmanager
     def _inside(self) -> Iterator[Link]:
         """Mark one call into the driver: `cancel` may interrupt it, and its errors become ours."""
@@ -302,8 +284,7 @@ class DriverSession:
                 if self._closed:
                     self._release()
         with self._lock:
-            if self._cancelled:
-                raise QueryCancelledError("The query was cancelled.")
+            self._refuse_if_cancelled()
 
     def _failure(self, error: Exception) -> Exception:
         if self._cancelled:

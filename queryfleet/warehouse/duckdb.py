@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.duckdb_errors import connection_error, query_error, without_prefix
 from queryfleet.warehouse.duckdb_types import delivered_columns, normalised
+from queryfleet.warehouse.lifetime import SessionLifetime
 from queryfleet.warehouse.ranges import RangeCheck
 from queryfleet.warehouse.shaping import shaped_batches
 from queryfleet.warehouse.statement import check_statement, is_plain_query, strip_terminator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
     import duckdb
     import pyarrow as pa
@@ -128,19 +127,16 @@ class DuckDBWarehouse:
         return connection
 
 
-class DuckDBSession:
+class DuckDBSession(SessionLifetime):
     """One statement on a connection of its own."""
 
     resumable: ClassVar[bool] = False
 
     def __init__(self, warehouse: DuckDBWarehouse) -> None:
+        super().__init__()
         self._warehouse = warehouse
         self._connecting = threading.Lock()  # held by the one thread that opens the file
         self._file: FileState = None  # as it was opened
-        self._lock = threading.Lock()  # guards the three flags and the use of the connection by `cancel`
-        self._cancelled = False
-        self._closed = False
-        self._finished = False  # everything was delivered: nothing is left to cancel
         self._idle = threading.Event()  # set while no thread is inside DuckDB
         self._idle.set()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -280,14 +276,6 @@ class DuckDBSession:
         if connection is not None:
             connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _open_connection(self) -> duckdb.DuckDBPyConnection:
         connection = self._connection
         if connection is None:
@@ -301,10 +289,7 @@ class DuckDBSession:
         import pyarrow as pa
 
         with self._lock:
-            if self._cancelled:
-                raise QueryCancelledError("The query was cancelled.")
-            if self._closed:
-                raise WarehouseConnectionError("The session is closed.")
+            self._refuse_if_over()
             self._idle.clear()
         try:
             yield
@@ -312,8 +297,7 @@ class DuckDBSession:
             raise self._failure(error) from error
         finally:
             self._leave()
-        if self._cancelled:
-            raise QueryCancelledError("The query was cancelled.")
+        self._refuse_if_cancelled()
 
     def _leave(self) -> None:
         self._idle.set()

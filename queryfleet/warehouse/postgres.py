@@ -18,6 +18,7 @@ from queryfleet.errors import (
     WarehouseError,
     WarehouseQueryError,
 )
+from queryfleet.warehouse.lifetime import SessionLifetime
 from queryfleet.warehouse.postgres_backend import Backend, Opening, Target, introduction, run_plainly
 from queryfleet.warehouse.postgres_errors import query_error
 from queryfleet.warehouse.postgres_types import plan_result
@@ -27,8 +28,6 @@ from queryfleet.warehouse.statement import check_statement, is_plain_query, lead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
 
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection, Cursor
@@ -118,19 +117,16 @@ class PostgresWarehouse:
         return f"PostgreSQL {self._target.server_version()}"
 
 
-class PostgresSession:
+class PostgresSession(SessionLifetime):
     """One statement on a server session of its own."""
 
     resumable: ClassVar[bool] = False
 
     def __init__(self, target: Target) -> None:
+        super().__init__()
         self._target = target
         self._connecting = threading.Lock()  # held by the one thread that logs in
-        self._lock = threading.Lock()  # guards all that `cancel` and `close` look at
         self._driver = threading.Lock()  # held inside the driver: what it uses must not be closed meanwhile
-        self._cancelled = False
-        self._closed = False
-        self._finished = False  # everything was delivered: nothing is left to cancel
         self._opening: Opening | None = None
         self._connection: Connection | None = None
         self._backend: Backend | None = None
@@ -336,20 +332,6 @@ class PostgresSession:
                 with suppress(adbc_driver_manager.Error, OSError):
                     resource.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _refuse_if_over(self) -> None:
-        if self._cancelled:
-            raise QueryCancelledError("The query was cancelled.")
-        if self._closed:
-            raise WarehouseConnectionError("The session is closed.")
-
     def _open_connection(self) -> tuple[Connection, Backend]:
         with self._lock:
             self._refuse_if_over()
@@ -373,8 +355,7 @@ class PostgresSession:
             finally:
                 self._leave()
         with self._lock:
-            if self._cancelled:
-                raise QueryCancelledError("The query was cancelled.")
+            self._refuse_if_cancelled()
 
     def _leave(self) -> None:
         if self._closed:
