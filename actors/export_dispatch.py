@@ -42,6 +42,8 @@ class ExportDispatch:
         self._meter = meter
         self._jobs = ExportJobs(database_url(settings), connections_max=1)
         self._running: set[asyncio.Task[None]] = set()
+        self.due = asyncio.Event()  # jobs may wait: looked for when it is set, not with each query
+        self.due.set()
 
     async def open(self) -> None:
         """Start the connections."""
@@ -59,17 +61,25 @@ class ExportDispatch:
         return not self._running
 
     async def claim(self) -> None:
-        """Begin the jobs that wait, as far as there is room; raises `StatusStoreError`."""
+        """Begin the jobs that wait, as far as there is room, if any are due; raises `StatusStoreError`."""
+        if not self.due.is_set():
+            return
+        self.due.clear()  # after a failure the next sweep sets it
         while len(self._running) < self._settings.exports_max:
             job = await self._jobs.claim(lease_seconds=self._settings.lease_seconds, attempts_max=_ATTEMPTS_MAX)
             if job is None:
                 return
             task = asyncio.create_task(self._follow(job))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self.due.set()  # there is room for one that waits
 
     async def sweep(self) -> None:
-        """End jobs that were lost too often."""
+        """End jobs that were lost too often, and look for those that were lost once."""
+        self.due.set()
         for job_uuid in await self._jobs.give_up(attempts_max=_ATTEMPTS_MAX):
             log.warning("export.given_up", job_uuid=job_uuid)
 

@@ -175,9 +175,11 @@ class ActorPool:
         log.info("pool.actor_started", name=name, idle=len(self._idle))
 
     def _strategy(self, name: str) -> NodeAffinitySchedulingStrategy | str:
-        node_id = roomiest(living_nodes(), self._nodes.values())
-        if node_id is None or self._settings.actor_cpus:
+        if self._settings.actor_cpus:
             return "SPREAD"  # an actor that asks for cores must not wait for one node while another has some free
+        node_id = roomiest(living_nodes(), self._nodes.values())
+        if node_id is None:
+            return "SPREAD"
         self._nodes[name] = node_id
         return NodeAffinitySchedulingStrategy(node_id, soft=True)  # elsewhere when it has just gone
 

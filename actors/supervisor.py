@@ -26,7 +26,7 @@ from actors.services import database_url, open_result_store, open_status_store
 from queryfleet.errors import ConfigurationError, ServiceError, StatusStoreError
 from queryfleet.limits import ProjectLimits
 from queryfleet.status.admission import ProjectShare, claim_order
-from queryfleet.status.changes import WORK_CHANNEL, ChangeListener
+from queryfleet.status.changes import EXPORT_WORK, WORK_CHANNEL, ChangeListener
 from queryfleet.status.record import Failure
 from queryfleet.status.transitions import QueryStatus
 
@@ -84,13 +84,14 @@ class Supervisor:
         self.pool.keep()
         listener.start()
         try:
-            with listener.watch_all() as notified:
+            with listener.watch_all() as notified, listener.watch(EXPORT_WORK, event=self._exports.due):
                 while not self._stopping.is_set():
                     await self._round()
                     await _first_of(
                         notified,
                         self.pool.changed,
                         self._stopping,
+                        *(() if self._retired else (self._exports.due,)),
                         timeout_seconds=self._pause_seconds(),
                     )
         finally:

@@ -16,10 +16,11 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["QUERY_CHANNEL", "WORK_CHANNEL", "ChangeListener"]
+__all__ = ["EXPORT_WORK", "QUERY_CHANNEL", "WORK_CHANNEL", "ChangeListener"]
 
 QUERY_CHANNEL = "queryfleet_query"  # a query changed; payload: its uuid
 WORK_CHANNEL = "queryfleet_work"  # the status actor has something to do; payload: the query's uuid
+EXPORT_WORK = "export"  # payload there when it is a file that is to be made
 
 _RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
 
@@ -58,9 +59,14 @@ class ChangeListener:
         return sum(len(events) for events in self._watchers.values())
 
     @contextlib.contextmanager
-    def watch(self, *payloads: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each change of one of `payloads`; the watcher clears it."""
-        event = asyncio.Event()
+    def watch(self, *payloads: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
+        """Give an event that is set at each change of one of `payloads`; the watcher clears it.
+
+        Args:
+            payloads: What to watch.
+            event: The one to set; None: a new one.
+        """
+        event = event or asyncio.Event()
         for payload in payloads:
             self._watchers.setdefault(payload, set()).add(event)
         try:

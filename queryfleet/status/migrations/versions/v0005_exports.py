@@ -50,7 +50,7 @@ create function export_job_changed() returns trigger language plpgsql as $$
 begin
   perform pg_notify('queryfleet_query', new.job_uuid::text);
   if new.status = 'scheduled' then
-    perform pg_notify('queryfleet_work', new.job_uuid::text);
+    perform pg_notify('queryfleet_work', 'export');
   end if;
   return null;
 end $$;
