@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Final
 
 from queryfleet.compiler.dialects import DIALECTS
 from queryfleet.compiler.parameters import check_given, resolve_parameters
-from queryfleet.compiler.quoting import Enclosure, enclosing
+from queryfleet.compiler.quoting import Enclosure, enclosures
 from queryfleet.errors import ForbiddenError, NotSupportedError, ParameterError
 from queryfleet.semantic.parameter import ParameterType
 from queryfleet.semantic.references import AttributeName, Literal, ParameterName, UserEmail, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from queryfleet.compiler.dialects import Dialect
     from queryfleet.compiler.parameters import ParameterValue
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.parameter import ParameterDefinition
+    from queryfleet.semantic.references import Token
     from serve_app.models import ProjectModels
     from serve_app.questions import Asker
 
 __all__ = ["FilledSql", "filled", "refers"]
 
 _OWN: Final = re.compile(r"\$\{\s*(?:ld|lightdash)\.")
+_APART: Final = ("", " ", "\n", "\t", "(", ",", "=", "<", ">")  # a literal means the same after these and alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ def filled(sql: str, given: Mapping[str, JsonValue], models: ProjectModels, aske
         ForbiddenError: The caller has no value of an attribute, or no e-mail address.
         NotSupportedError: The warehouse has no dialect to write literals in.
         CompileError: Braces hold something that is no reference.
+
+    Cost: linear in the statement, however many references it has.
     """
     if not refers(sql):
         return FilledSql(sql=sql)
@@ -83,36 +87,49 @@ def filled(sql: str, given: Mapping[str, JsonValue], models: ProjectModels, aske
         )
     values = resolve_parameters({name: definitions[name] for name in sorted(references)}, given)
     check_given(references, values)
-    written = ""
+    return FilledSql(sql=_written(pieces, values, dialect, asker), references=references, used=values)
+
+
+def _written(pieces: Sequence[Token], values: Mapping[str, ParameterValue], dialect: Dialect, asker: Asker) -> str:
+    texts, references = [""], []
     for piece in pieces:
-        match piece:
-            case Literal():
-                written += piece.text
-            case ParameterName():
-                value = values[piece.name]
-                is_number = value.type is ParameterType.NUMBER
-                written += _placed(value.sql(dialect), written, piece.name, dialect, is_number=is_number)
-            case AttributeName():
-                texts = ", ".join(dialect.text(value) for value in _attribute(piece.name, asker))
-                written += _placed(texts, written, piece.name, dialect)
-            case UserEmail():
-                if asker.email is None:
-                    raise ForbiddenError("The SQL needs the caller's e-mail address, and the token has none.")
-                written += _placed(dialect.text(asker.email), written, "the e-mail address", dialect)
-            case _:
+        if isinstance(piece, Literal):
+            texts[-1] = piece.text
+        else:
+            references.append(piece)
+            texts.append("")
+    written = [texts[0]]
+    for piece, place, text in zip(references, enclosures(texts, dialect.name), texts[1:], strict=True):
+        literal, name = _literal(piece, values, dialect, asker)
+        if place is Enclosure.NOTHING:
+            # A sign or letter right before a literal can change what it is: `-` and -1, `E` and text.
+            written.append(literal if written[-1][-1:] in _APART else f" {literal}")
+        elif place is Enclosure.QUOTES:
+            if not (isinstance(piece, ParameterName) and values[name].type is ParameterType.NUMBER):
                 raise ParameterError(
-                    "SQL can refer to attributes and parameters only: `${ld.parameters.name}`.", field="sql"
+                    f"`{name}` stands inside quotes in the SQL: remove them, values bring their own.", field="sql"
                 )
-    return FilledSql(sql=written, references=references, used=values)
+            written.append(literal)
+        if text:
+            written.append(text)
+    return "".join(written)
 
 
-def _placed(literal: str, before: str, name: str, dialect: Dialect, *, is_number: bool = False) -> str:
-    place = enclosing(before, dialect.name)
-    if place is Enclosure.QUOTES and not is_number:
-        raise ParameterError(
-            f"`{name}` stands inside quotes in the SQL: remove them, values bring their own.", field="sql"
-        )
-    return "" if place is Enclosure.COMMENT else literal
+def _literal(piece: Token, values: Mapping[str, ParameterValue], dialect: Dialect, asker: Asker) -> tuple[str, str]:
+    """Return what a reference becomes, and its name."""
+    match piece:
+        case ParameterName():
+            return values[piece.name].sql(dialect), piece.name
+        case AttributeName():
+            return ", ".join(dialect.text(value) for value in _attribute(piece.name, asker)), piece.name
+        case UserEmail():
+            if asker.email is None:
+                raise ForbiddenError("The SQL needs the caller's e-mail address, and the token has none.")
+            return dialect.text(asker.email), "the e-mail address"
+        case _:
+            raise ParameterError(
+                "SQL can refer to attributes and parameters only: `${ld.parameters.name}`.", field="sql"
+            )
 
 
 def _attribute(name: str, asker: Asker) -> tuple[str, ...]:

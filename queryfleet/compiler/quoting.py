@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from enum import StrEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BACKSLASH_ESCAPES", "Enclosure", "ambiguity", "enclosing"]
+__all__ = ["BACKSLASH_ESCAPES", "Enclosure", "ambiguity", "enclosing", "enclosures"]
 
 BACKSLASH_ESCAPES: Final = frozenset({"bigquery", "clickhouse", "databricks", "redshift", "snowflake"})
 _BACKTICK_NAMES: Final = frozenset({"bigquery", "clickhouse", "databricks"})
@@ -44,6 +45,13 @@ def _scanner(dialect: str) -> re.Pattern[str]:
 _SCANNERS: Final[dict[str, re.Pattern[str]]] = {}
 
 
+def _scanner_of(dialect: str) -> re.Pattern[str]:
+    scanner = _SCANNERS.get(dialect)
+    if scanner is None:
+        scanner = _SCANNERS[dialect] = _scanner(dialect)
+    return scanner
+
+
 def enclosing(text: str, dialect: str) -> Enclosure:
     """Return what the end of a text is inside of.
 
@@ -53,16 +61,36 @@ def enclosing(text: str, dialect: str) -> Enclosure:
 
     Cost: linear in the text.
     """
-    scanner = _SCANNERS.get(dialect)
-    if scanner is None:
-        scanner = _SCANNERS[dialect] = _scanner(dialect)
-    found = deque(scanner.finditer(text), maxlen=1)
+    found = deque(_scanner_of(dialect).finditer(text), maxlen=1)
     if not found or found[0].end() < len(text):
         return Enclosure.NOTHING
-    for name, closing in found[0].groupdict().items():
-        if name.startswith("open_") and closing == "":
-            return Enclosure.COMMENT if name in ("open_line", "open_block") else Enclosure.QUOTES
-    return Enclosure.NOTHING
+    is_open = any(name.startswith("open_") and closing == "" for name, closing in found[0].groupdict().items())
+    return _kind(found[0]) if is_open else Enclosure.NOTHING
+
+
+def enclosures(pieces: Sequence[str], dialect: str) -> list[Enclosure]:
+    """Return what each place between two neighbours of `pieces` is inside of, whatever whole literal is put in there.
+
+    Args:
+        pieces: SQL in order, cut at the places.
+        dialect: Name of the warehouse's dialect.
+
+    Cost: linear in the text, however many places there are.
+    """
+    places = [end + number for number, end in enumerate(accumulate(map(len, pieces[:-1])))]
+    found = [Enclosure.NOTHING] * len(places)
+    number = 0
+    for match in _scanner_of(dialect).finditer("\0".join(pieces)):
+        while number < len(places) and places[number] < match.start():
+            number += 1
+        while number < len(places) and places[number] < match.end():
+            found[number] = _kind(match)
+            number += 1
+    return found
+
+
+def _kind(match: re.Match[str]) -> Enclosure:
+    return Enclosure.COMMENT if match[0].startswith(("--", "/*")) else Enclosure.QUOTES
 
 
 def ambiguity(pieces: Sequence[str], dialect: str) -> str | None:

@@ -308,6 +308,12 @@ async def test_value_inside_quotes_is_refused(market, path):
     assert [row["n"] for row in raw(number)] == ["2"]
 
 
+async def test_sign_before_a_value_stays_a_sign(market):
+    """Minus and a negative number are no comment, and a letter before a text makes no other kind of it."""
+    body = {"sql": "select 1 -${ld.parameters.sales.rate} as n", "parameters": {"sales.rate": -2}}
+    assert [row["n"] for row in raw(await results(market, "sql", **body))] == [3]
+
+
 async def test_sql_chart_that_writes_is_refused(market):
     """Only reading statements run, whatever was saved, and only one."""
     await saved(market, "sql-charts", sql="drop table stores", slug="drop")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queryfleet.compiler.dialects import dialect_of
-from queryfleet.compiler.quoting import Enclosure, ambiguity, enclosing
+from queryfleet.compiler.quoting import Enclosure, ambiguity, enclosing, enclosures
 from queryfleet.errors import CompileError, ForbiddenError
 
 DUCKDB, POSTGRES = dialect_of("duckdb"), dialect_of("postgres")
@@ -147,3 +147,28 @@ def test_value_of_a_caller_never_ends_the_quotes_of_a_model(catalog_of, sql, exp
             compile_metric_query(query, explore, context)
     else:
         assert expected in compile_metric_query(query, explore, context).sql
+
+
+@pytest.mark.parametrize(
+    ("pieces", "dialect", "expected"),
+    [
+        (["select 1"], "duckdb", ""),
+        (["a = ", " and b in (", ")"], "duckdb", "nn"),
+        (["a = '", "' and b = ", ""], "duckdb", "qn"),
+        (["", "", ""], "duckdb", "nn"),
+        (["'", "", "' || ", ""], "duckdb", "qqn"),
+        (["-- ", "\na = ", " /* ", " */ and ", ""], "duckdb", "cncn"),
+        (["'it''s ", "' = '", "'", ""], "duckdb", "qqn"),
+        (["'\\'", "' = ", ""], "snowflake", "qn"),
+        (["'\\'", "' = ", "'"], "duckdb", "nq"),
+        (["$x$ ", " $x$ = ", ""], "postgres", "qn"),
+        (['"a', '" = ', ""], "duckdb", "qn"),
+    ],
+)
+def test_enclosures_are_those_of_each_place(pieces, dialect, expected):
+    """One look at the whole tells for every place what a look at the text before it would."""
+    letters = {Enclosure.NOTHING: "n", Enclosure.QUOTES: "q", Enclosure.COMMENT: "c"}
+    assert "".join(letters[each] for each in enclosures(pieces, dialect)) == expected
+    for number in range(1, len(pieces)):
+        before = "\0".join(pieces[:number])
+        assert letters[enclosing(before, dialect)] == expected[number - 1]
