@@ -294,7 +294,8 @@ class Handler(BaseHTTPRequestHandler):
             for query in list(self.state.queries.values()):
                 query.cancel()
             DATABASE.cursor().execute("delete from target")
-            self.state.__init__(links=self.state.links)
+            kept = self.state.sessions if body.get("keep_sessions") else {}
+            self.state.__init__(links=self.state.links, sessions=kept)
         elif path == "/stub/target":
             return {"rows": DATABASE.cursor().execute("select count(*) from target").fetchone()[0]}
         return self.state.shown()
