@@ -12,10 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
-from actors.pool import awaitable
-from queryfleet.errors import ServiceError, StorageError
+from actors.ray_tasks import step_back, task_result
+from queryfleet.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -57,22 +56,12 @@ class RayParts:
                 num_cpus=0, max_retries=_PART_RETRIES, scheduling_strategy="SPREAD", name="export_part"
             )
         reference = self._remote.remote(self._settings, request)
-        try:
-            part: CodedPart = await awaitable(reference)
-        except asyncio.CancelledError:
-            ray.cancel(reference)
-            raise
-        except RayTaskError as error:
-            raise _own(error) from None
-        except RayError as error:
-            raise StorageError(f"The cluster could not make a part of the file: {type(error).__name__}.") from error
+        part: CodedPart = await task_result(
+            reference,
+            failed=lambda cause: StorageError(f"A part failed: {type(cause).__name__}."),
+            lost=lambda reason: StorageError(f"The cluster could not make a part of the file: {reason}."),
+        )
         return part
-
-
-def _own(error: RayTaskError) -> Exception:
-    """Return the error that a task raised, as it was there."""
-    cause = error.cause
-    return cause if isinstance(cause, ServiceError) else StorageError(f"A part failed: {type(cause).__name__}.")
 
 
 def start_export(settings: Settings, job: ExportJob) -> Any:
@@ -89,7 +78,7 @@ class _Home:
 
         configure_logging(settings.log_level)
         os.environ.setdefault("POLARS_MAX_THREADS", "1")  # tasks are spread over the cores already
-        os.nice(max(0, settings.actor_niceness - os.nice(0)))  # polls go first
+        step_back(settings.actor_niceness)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="exports", daemon=True).start()
         self.store: ObjectStore = self.run(_opened_store(settings))

@@ -7,14 +7,12 @@ dies.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
-from actors.pool import awaitable
-from queryfleet.errors import ServiceError, WarehouseConnectionError
+from actors.ray_tasks import step_back, task_result
+from queryfleet.errors import WarehouseConnectionError
 
 if TYPE_CHECKING:
     from actors.fan_out import FetchGroup
@@ -44,32 +42,22 @@ class RayFetch:
                 num_cpus=0, max_retries=_RETRIES, scheduling_strategy="SPREAD", name="fetch_chunk"
             )
         reference = self._remote.remote(self._settings, group)
-        try:
-            chunk: ChunkRef = await awaitable(reference)
-        except asyncio.CancelledError:
-            ray.cancel(reference)
-            raise
-        except RayTaskError as error:
-            raise _own(error) from None
-        except RayError as error:
-            raise WarehouseConnectionError(
-                f"The cluster could not fetch a piece of the result: {type(error).__name__}.", transient=True
-            ) from error
+        chunk: ChunkRef = await task_result(
+            reference,
+            failed=lambda cause: _lost(f"A piece of the result failed: {type(cause).__name__}."),
+            lost=lambda reason: _lost(f"The cluster could not fetch a piece of the result: {reason}."),
+        )
         return chunk
 
 
-def _own(error: RayTaskError) -> Exception:
-    """Return the error that a task raised, as it was there."""
-    cause = error.cause
-    if isinstance(cause, ServiceError):
-        return cause
-    return WarehouseConnectionError(f"A piece of the result failed: {type(cause).__name__}.", transient=True)
+def _lost(message: str) -> WarehouseConnectionError:
+    return WarehouseConnectionError(message, transient=True)
 
 
 def _fetch(settings: Settings, group: FetchGroup) -> ChunkRef:
     import pyarrow as pa
 
-    os.nice(max(0, settings.actor_niceness - os.nice(0)))  # polls go first
+    step_back(settings.actor_niceness)
     ref = asyncio.run(_stored(settings, group))
     pa.default_memory_pool().release_unused()  # the process stays for the next group, its peak need not
     return ref

@@ -11,17 +11,16 @@ finished ranges are in the store and stay. A range that is written twice has the
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 from actors.pool import awaitable
-from queryfleet.errors import InternalError, ServiceError, StorageError
+from actors.ray_tasks import step_back, task_errors
+from queryfleet.errors import InternalError, StorageError
 from queryfleet.results.writer import FinishedResult
 
 if TYPE_CHECKING:
@@ -92,14 +91,13 @@ async def pivot_on_cluster(
     """
     run = _Run(job, at_once or max(2, int(ray.cluster_resources().get("CPU", 2))))
     try:
-        return await run.all_steps(partitions, range_count, commit)
-    except RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, ServiceError):
-            raise cause from None
-        raise InternalError(f"A step of the pivot failed: {type(cause).__name__}.", cause=str(cause)[:300]) from error
-    except RayError as error:
-        raise StorageError(f"The cluster could not finish the pivot: {type(error).__name__}.") from error
+        with task_errors(
+            failed=lambda cause: InternalError(
+                f"A step of the pivot failed: {type(cause).__name__}.", cause=str(cause)[:300]
+            ),
+            lost=lambda reason: StorageError(f"The cluster could not finish the pivot: {reason}."),
+        ):
+            return await run.all_steps(partitions, range_count, commit)
     finally:
         run.cancel()
 
@@ -289,7 +287,7 @@ def _write(
     job: PivotJob, dictionary: ColumnDictionary, number: int, first_row: int, cells: Cells
 ) -> tuple[list[ChunkRef], str]:
     """Make and upload the lines of one range; returns its chunks, counted from 0, and the node it was done on."""
-    os.nice(max(0, job.settings.actor_niceness - os.nice(0)))  # polls go first
+    step_back(job.settings.actor_niceness)
     chunks = asyncio.run(_upload(job, dictionary, number, first_row=first_row, cells=cells))
     return chunks, ray.get_runtime_context().get_node_id()
 

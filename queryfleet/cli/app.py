@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import typer
@@ -17,6 +17,7 @@ from queryfleet.errors import ServiceError
 
 if TYPE_CHECKING:
     from queryfleet.cli.connection import Connection
+    from queryfleet.cli.sql import SqlCommand
     from queryfleet.client import QuerySnapshot
 
 __all__ = ["app", "run"]
@@ -114,7 +115,7 @@ def _sql(  # noqa: PLR0917 - one parameter per flag
     data_dir: _DataDir = _DATA_DIR,
 ) -> None:
     """Run a statement and write its rows to stdout. Ctrl-C cancels it in the warehouse."""
-    from queryfleet.cli.sql import SqlCommand, run_sql
+    from queryfleet.cli.sql import SqlCommand
 
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
@@ -128,7 +129,13 @@ def _sql(  # noqa: PLR0917 - one parameter per flag
         is_quiet=quiet,
         is_streaming=stream,
     )
-    connection = _connection(url, token, project, data_dir)
+    _run(command, _connection(url, token, project, data_dir))
+
+
+def _run(command: SqlCommand, connection: Connection) -> NoReturn:
+    """Ask, write the rows to stdout, and end with the exit code."""
+    from queryfleet.cli.sql import run_sql
+
     width = _terminal_width() if sys.stdout.isatty() else None
     code = run_sql(connection, command, stdout=sys.stdout.buffer, stderr=sys.stderr, width=width)
     raise typer.Exit(int(code))
@@ -170,7 +177,7 @@ def _query(  # noqa: PLR0917 - one parameter per flag
     data_dir: _DataDir = _DATA_DIR,
 ) -> None:
     """Ask the models and write the rows to stdout. Ctrl-C cancels the query in the warehouse."""
-    from queryfleet.cli.sql import SqlCommand, run_sql
+    from queryfleet.cli.sql import SqlCommand
     from queryfleet.client.question import Question, filter_of_text, sort_of_text
 
     question = Question(
@@ -193,10 +200,7 @@ def _query(  # noqa: PLR0917 - one parameter per flag
         is_streaming=True,
         question=question,
     )
-    connection = _connection(url, token, project, data_dir)
-    width = _terminal_width() if sys.stdout.isatty() else None
-    code = run_sql(connection, command, stdout=sys.stdout.buffer, stderr=sys.stderr, width=width)
-    raise typer.Exit(int(code))
+    _run(command, _connection(url, token, project, data_dir))
 
 
 @app.command("explores", epilog=EXIT_CODES_HELP)

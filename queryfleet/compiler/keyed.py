@@ -141,12 +141,6 @@ def joined_back(
     return inner, Stage(name=f"{name}_sum", select=joined)
 
 
-def _key_outputs(key: Key, sql: MetricSql) -> tuple[Output, ...]:
-    return tuple(
-        Output(name=_key_name(place), sql=_dimension_sql(each, sql)) for place, each in enumerate(key.dimensions)
-    )
-
-
 def _regrouped(rows: Rows, stage: str, outputs: tuple[Output, ...], sql: MetricSql) -> Select:
     quote = sql.renderer.context.dialect.quote
     columns = tuple(Output(name=each.name, sql=f"{quote(stage)}.{quote(each.name)}") for each in rows.columns)
