@@ -58,6 +58,7 @@ _DOCUMENTS = ("fields", "question", "pivot")
 _LEADER_TRIES = 5  # another query may become the one to wait for between a look and a write
 _SETTLE = ("settle_followers", "promote_follower")  # what those who wait for an ended query get
 _QUEUE_FULL_SECONDS = 5
+_QUEUE_SLACK = 64  # queries that may be accepted at the same moment without counting one another
 
 
 class PostgresStatusStore(PostgresProjects):
@@ -93,9 +94,12 @@ class PostgresStatusStore(PostgresProjects):
                 if shares and await self._row("accept_hit", **values) is not None:
                     return Acceptance(query_uuid=query.query_uuid, created=True, cache_hit=True)
                 # After the last look nobody joins this query, so no other one can be in its way: the queue is full.
-                if await self._row("accept", **values, is_leader=shares and tries_left > 0) is not None:
-                    return Acceptance(query_uuid=query.query_uuid, created=True)
-                if shares and await self._row("accept_follower", **values) is not None:
+                values["is_leader"] = shares and tries_left > 0
+                if (
+                    await self._row("accept", **values | {"queue_max": query.queue_max - _QUEUE_SLACK}) is not None
+                    or (shares and await self._row("accept_follower", **values) is not None)
+                    or await self._accept_in_turn(values)
+                ):
                     return Acceptance(query_uuid=query.query_uuid, created=True)
                 if not shares:
                     break
@@ -110,6 +114,13 @@ class PostgresStatusStore(PostgresProjects):
             queueMax=query.queue_max,
             retryAfterSeconds=_QUEUE_FULL_SECONDS,
         )
+
+    async def _accept_in_turn(self, values: Row) -> bool:
+        """Accept into an almost full queue, one query of the project at a time: each counts those before it."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(self._statements["lock_queue"], values)
+            cursor = await connection.execute(self._statements["accept"], values)
+            return await cursor.fetchone() is not None
 
     async def _accept_ended(self, query: NewQuery, values: Row) -> Acceptance:
         outcome = query.outcome

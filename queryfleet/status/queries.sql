@@ -12,6 +12,10 @@ where (select count(*) from query
 on conflict (cache_key) where is_leader and status in ('pending', 'running') do nothing
 returning query_uuid::text;
 
+-- name: lock_queue
+-- Wait until no other transaction counts the queue of this project.
+select pg_advisory_xact_lock(hashtextextended('queue ' || %(project_uuid)s, 0));
+
 -- name: accept_hit
 -- Store a query whose rows are there already: those of the newest ready query with its cache key.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,

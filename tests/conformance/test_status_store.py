@@ -410,6 +410,19 @@ async def test_accept_beyond_the_queue_limit_is_refused(statuses):
     assert caught.value.details["retryAfterSeconds"] > 0
 
 
+async def test_accept_of_many_at_once_never_exceeds_the_queue_limit(statuses):
+    """Requests that arrive in the same moment count one another."""
+    waiting = 0
+    for limit in range(2, 120, 2):
+        answers = await asyncio.gather(
+            *(statuses.accept(new_query(queue_max=limit)) for _ in range(8)), return_exceptions=True
+        )
+        refused = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert {type(error) for error in refused} == {TooManyRequestsError}
+        waiting += len(answers) - len(refused)
+        assert waiting == limit
+
+
 async def test_queue_overdue_and_abandoned_are_found(statuses):
     """Queries that waited too long, and those that nobody polls any more, are told."""
     kept, polled = new_query(), new_query(poll_ttl_seconds=0.000001)
