@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import ConflictError, ResultCorruptError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["committed_chunks", "with_columns"]
 
 _WAIT_SECONDS = 30.0  # then the query is looked at again
-_BUSY_SECONDS = 0.5  # between two looks when too many wait already
 
 
 async def with_columns(queries: Queries, record: QueryRecord) -> QueryRecord:
@@ -67,15 +65,9 @@ async def _changed(queries: Queries, record: QueryRecord, *, rows: int) -> Query
     """Wait until a query has more than `rows` rows, or knows its columns, or has ended, or some time has passed."""
     knew = record.arrow_schema is not None
     source = record.result_query_uuid, record.result_attempt
-    began = asyncio.get_running_loop().time()
 
     def is_news(now: QueryRecord) -> bool:
         moved = (now.result_query_uuid, now.result_attempt) != source
         return moved or now.row_count > rows or (now.arrow_schema is not None) != knew
 
-    after = await queries.wait(record, until=is_news, timeout_seconds=_WAIT_SECONDS)
-    if after is record and asyncio.get_running_loop().time() - began < _BUSY_SECONDS:
-        # Too many wait: it answered at once, with what it was given.
-        await asyncio.sleep(_BUSY_SECONDS)
-        after = await queries.load(record.query_uuid, project_uuid=record.project_uuid, user_uuid=record.user_uuid)
-    return after
+    return await queries.wait_in_any_crowd(record, until=is_news, timeout_seconds=_WAIT_SECONDS)

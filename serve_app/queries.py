@@ -23,6 +23,7 @@ __all__ = ["Queries"]
 
 _REMEMBERED_QUERIES = 2000
 _REMEMBERED_INDEX_BYTES = 64 * 1024 * 1024
+_BUSY_SECONDS = 0.5  # between two looks when too many wait already
 _LOOK_AGAIN_SECONDS = 2.0  # a notification can be lost with its connection
 
 
@@ -98,6 +99,17 @@ class Queries:
                         await changed.wait()
                 except TimeoutError:
                     continue
+
+    async def wait_in_any_crowd(
+        self, record: QueryRecord, *, until: Callable[[QueryRecord], bool], timeout_seconds: float
+    ) -> QueryRecord:
+        """Wait like `wait`; when too many requests are held already, look again after half a second instead."""
+        began = asyncio.get_running_loop().time()
+        after = await self.wait(record, until=until, timeout_seconds=timeout_seconds)
+        if after is record and asyncio.get_running_loop().time() - began < _BUSY_SECONDS:
+            await asyncio.sleep(_BUSY_SECONDS)
+            after = await self.load(record.query_uuid, project_uuid=record.project_uuid, user_uuid=record.user_uuid)
+        return after
 
     async def chunks(self, record: QueryRecord, first_row: int, end_row: int) -> tuple[ChunkRef, ...]:
         """Return the chunks that hold these rows; those of an ended query come from memory after the first read."""

@@ -12,7 +12,6 @@ import json
 import httpx2
 import pyarrow as pa
 import pytest
-import uvicorn
 
 from actors.messages import Outcome
 from queryfleet.errors import WarehouseQueryError
@@ -20,7 +19,6 @@ from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
 from tests.fixtures.executions import SMALL_CHUNKS, reached
 from tests.fixtures.exports import lines_of_batch, sample_batch
 from tests.fixtures.http_app import error_of
-from tests.servers.ports import free_ports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -44,20 +42,6 @@ async def ready(api):
     record = await api.statuses.load(query_uuid)
     assert record.chunk_count > 3
     return query_uuid
-
-
-@pytest.fixture
-async def server(api):
-    """Yield the address of the application behind a socket, where a body can be read while it is sent."""
-    (port,) = free_ports(1)
-    served = uvicorn.Server(uvicorn.Config(api.app, port=port, lifespan="off", log_level="critical"))
-    running = asyncio.create_task(served.serve())
-    async with asyncio.timeout(10):
-        while not served.started:
-            await asyncio.sleep(0.005)
-    yield f"http://127.0.0.1:{port}"
-    served.should_exit = True
-    await running
 
 
 async def results(api, query_uuid, query="", **headers):
