@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-__all__ = ["Node", "living_nodes", "roomiest"]
+__all__ = ["Node", "living_nodes", "misplaced", "roomiest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,31 @@ def roomiest(nodes: Sequence[Node], taken: Collection[str]) -> str | None:
     if working:
         return min(working, key=lambda node: (counts[node.node_id] + 1) / node.cpus).node_id
     return min(nodes, key=lambda node: counts[node.node_id]).node_id if nodes else None
+
+
+def misplaced(nodes: Sequence[Node], taken: Mapping[str, str], idle: Collection[str]) -> str | None:
+    """Return the name of an idle actor that a new one on the roomiest node should replace.
+
+    Args:
+        nodes: Those alive.
+        taken: Node id of every actor, by its name, oldest first.
+        idle: Names of those without a query.
+
+    Returns:
+        The youngest idle one of the fullest node; None when no move makes the fullest node less full than it is, and
+        the roomiest not fuller than that.
+    """
+    counts = Counter(taken.values())
+    target = next((node for node in nodes if node.node_id == roomiest(nodes, taken.values())), None)
+    if target is None or not target.cpus:
+        return None
+    cpus = {node.node_id: node.cpus for node in nodes if node.cpus}
+    movable = [name for name in taken if name in idle and taken[name] in cpus]
+    if not movable:
+        return None
+    name = max(reversed(movable), key=lambda each: counts[taken[each]] / cpus[taken[each]])
+    fullest = counts[taken[name]] / cpus[taken[name]]
+    return name if (counts[target.node_id] + 1) / target.cpus < fullest else None
 
 
 def living_nodes() -> list[Node]:

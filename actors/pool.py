@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.demand import Demand, default_pool_size
 from actors.lending import IdleActor, preferred
 from actors.names import NAMESPACE, generation_of_query_actor, query_actor_name
-from actors.placement import living_nodes, roomiest
+from actors.placement import living_nodes, misplaced, roomiest
 from actors.query_actor import QueryActor
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ActorPool:
         self._handles: dict[str, Any] = {}  # every actor that can be spoken to, by name, oldest first
         self._idle: dict[str, IdleActor] = {}
         self._projects: dict[str, str] = {}  # by actor: whose query it had last
-        self._nodes: dict[str, str] = {}  # by actor, also those being started: the node it was meant for
+        self._nodes: dict[str, str] = {}  # by actor: where it is; of those being started, where it is meant to be
         self._starting: set[asyncio.Task[None]] = set()
         self._adopting: set[str] = set()  # names of those among the starting that ran before us
         self._aside: dict[str, Any] = {}  # not heard of while busy, and replaced
@@ -165,12 +165,14 @@ class ActorPool:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await awaitable(handle.prepare.remote())
+                report: ActorReport = await awaitable(handle.describe.remote())
         except (RayError, TimeoutError) as error:
             log.warning("pool.actor_not_started", name=name, reason=type(error).__name__)
             ray.kill(handle)
             self._nodes.pop(name, None)
             return
         self._handles[name] = handle
+        self._nodes[name] = report.node_id  # not always the one it was meant for
         self.give_back(name)
         log.info("pool.actor_started", name=name, idle=len(self._idle))
 
@@ -182,6 +184,15 @@ class ActorPool:
             return "SPREAD"
         self._nodes[name] = node_id
         return NodeAffinitySchedulingStrategy(node_id, soft=True)  # elsewhere when it has just gone
+
+    def level(self) -> None:
+        """Move one idle actor to a node that has fewer of them for its cores: one that has joined, or come back."""
+        if self._settings.actor_cpus or self._starting or self._retired:
+            return
+        name = misplaced(living_nodes(), {name: self._nodes[name] for name in self._handles}, self._idle)
+        if name is not None:
+            log.info("pool.actor_moved", name=name, node=self._nodes[name])
+            self.discard(name)
 
     def lend(self, project_uuid: str) -> str | None:
         """Return the name of the idle actor that suits a query of the project best, and is busy from then on.

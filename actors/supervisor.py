@@ -399,6 +399,7 @@ class Supervisor:
             self._clean_at = now + self._settings.janitor_seconds
             self._cleaning = asyncio.create_task(self._clean())
         self.pool.keep()
+        self.pool.level()
         if now - getattr(self, "_spoke_at", 0.0) >= _SPEAK_SECONDS:
             self._spoke_at = now
             self._background(self.pool.speak())

@@ -8,6 +8,7 @@ import pytest
 
 from actors import pool as module
 from actors.names import query_actor_name
+from actors.placement import Node
 from actors.pool import ActorPool
 from queryfleet.settings import Settings
 
@@ -72,3 +73,21 @@ async def test_adopt_does_not_wait_for_an_actor_that_hangs(pool, monkeypatch):
     assert pool.is_adopting(name)
     pool.keep()
     assert len(pool._starting) == 2, "the hanging one and one more"
+
+
+async def test_level_moves_an_idle_actor_to_a_node_that_joined(pool, monkeypatch):
+    """One at a time: while its replacement is being started nothing else moves, and a busy actor never does."""
+    monkeypatch.setattr(module, "living_nodes", lambda: [Node(node_id=each, cpus=2) for each in ("old", "new")])
+    first, second = _with_actors(pool, 2)
+    pool._nodes |= {first: "old", second: "old"}
+    pool.lend("project")
+    pool.lend("project")
+    pool.level()
+    assert pool.ended == []
+    pool.give_back(first)
+    pool.level()
+    assert pool.ended == [f"handle of {first}"]
+    assert len(pool._starting) == 1
+    pool.give_back(second)
+    pool.level()
+    assert pool.ended == [f"handle of {first}"]
