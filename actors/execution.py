@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from actors.fan_out import Fetch
     from actors.messages import Assignment
-    from actors.pivoting import CellStore, Pivoting
+    from actors.pivoting import CellStore, PivotDescription, Pivoting
     from queryfleet.encoding.lines import EncodedBatch
     from queryfleet.errors import JsonValue, WarehouseTimeoutError
     from queryfleet.model import ChunkRef, Column
@@ -123,7 +123,7 @@ class Execution:
             patience_seconds=settings.store_wait_seconds,
         )
         self._ending = Ending(assignment, statuses=statuses, store=store, writer=self._writer, insist=self._insist)
-        self._pivoting = pivoting_of(assignment, cells_max=settings.pivot_cells_max, cells=cells)
+        self._pivoting = pivoting_of(assignment, settings, cells=cells)
         resume = assignment.resume
         if self._pivoting is not None and resume is not None:
             resume = replace(resume, arrow_schema=None)  # lines are no rows of the warehouse: none can be kept
@@ -279,11 +279,18 @@ class Execution:
 
     def _lines(self, session: WarehouseSession, schema: pa.Schema) -> Iterator[EncodedBatch]:
         if self._pivoting is not None:
-            return self._pivoting.lines(schema, self._batches(session))
+            return self._pivoting.lines(schema, self._batches(session), self._announce)
         from queryfleet.results.encoder import Encoder
 
         encoder = Encoder(schema)
         return (encoder.encode(self._limit.cut_rows(batch)) for batch in self._batches(session))
+
+    def _announce(self, found: PivotDescription) -> None:
+        """Tell the database the columns of a pivot, so that pages can be read as soon as there are rows."""
+        from queryfleet.results.page import schema_to_bytes
+
+        self._columns = list(found.columns)
+        self._described = self._start(self._note_columns(schema_to_bytes(found.schema), found.details))
 
     def _batches(self, session: WarehouseSession) -> Iterator[pa.RecordBatch]:
         self._deadlines.enter("idle")
@@ -398,7 +405,7 @@ class Execution:
             await self._commit(chunk)
             chunks.append(chunk)
 
-        result = await while_wanted(pivoting.hand_over(commit), self._check_stopped)
+        result = await while_wanted(pivoting.hand_over(self._announce, commit), self._check_stopped)
         if self._limits.bytes is not None and result.byte_count > self._limits.bytes:
             raise LimitExceededError("The pivot has more bytes than the project's limit.", limit="bytes")
         for chunk in result.uncommitted:
@@ -407,12 +414,11 @@ class Execution:
         self._line_count = result.row_count
 
     async def _note_pivot(self, pivoting: Pivoting) -> list[str]:
-        """Tell the database the columns of a pivot; returns its warnings."""
-        from queryfleet.results.page import schema_to_bytes
-
+        """Tell the database the columns of a pivot, unless it knows them; returns its warnings."""
         found = pivoting.described(row_count=self._line_count)
-        self._columns = list(found.columns)
-        await self._note_columns(schema_to_bytes(found.schema), found.details)
+        if self._described is None:
+            self._announce(found)
+            await self._columns_known()
         return list(found.warnings)
 
     async def _publish(self) -> None:

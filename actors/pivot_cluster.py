@@ -8,7 +8,6 @@ import ray
 
 from actors.chunk_sizes import chunk_limits_of
 from actors.pivot_tasks import PivotJob, pivot_on_cluster
-from actors.pivoting import StoredPivot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from queryfleet.model import ChunkRef
+    from queryfleet.pivot.dictionary import ColumnDictionary
     from queryfleet.pivot.task import PivotTask
+    from queryfleet.results.writer import FinishedResult
     from queryfleet.settings import Settings
 
 __all__ = ["RayCells"]
@@ -43,8 +44,13 @@ class RayCells:
         return ray.put(cells)
 
     async def pivot(
-        self, partitions: Sequence[Any], task: PivotTask, *, commit: Callable[[ChunkRef], Awaitable[None]]
-    ) -> StoredPivot:
+        self,
+        partitions: Sequence[Any],
+        task: PivotTask,
+        *,
+        announce: Callable[[ColumnDictionary], None],
+        commit: Callable[[ChunkRef], Awaitable[None]],
+    ) -> FinishedResult:
         """Pivot on the cluster; see `CellStore.pivot`."""
         job = PivotJob(
             query_uuid=self._query_uuid,
@@ -55,5 +61,5 @@ class RayCells:
             settings=self._settings,
         )
         range_count = _RANGES_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        finished = await pivot_on_cluster(partitions, job, range_count=range_count, commit=commit)
-        return StoredPivot(result=finished.result, columns=finished.dictionary.columns, total=finished.dictionary.total)
+        finished = await pivot_on_cluster(partitions, job, range_count=range_count, announce=announce, commit=commit)
+        return finished.result

@@ -72,6 +72,7 @@ async def pivot_on_cluster(
     *,
     range_count: int,
     commit: Callable[[ChunkRef], Awaitable[None]],
+    announce: Callable[[ColumnDictionary], None] = lambda _: None,
     at_once: int | None = None,
 ) -> FinishedPivot:
     """Pivot flat rows that lie anywhere on the cluster, and store the lines.
@@ -83,6 +84,7 @@ async def pivot_on_cluster(
         range_count: Into how many ranges of rows the result is cut; two for each core is a good number.
         commit: Publishes one reference; called in the order of the rows, after the object is durable, for all but the
             last.
+        announce: Is told the columns; called once, before `commit`.
         at_once: How many tasks may run at the same time; None: as many as the cluster has cores, two at least.
 
     Raises:
@@ -97,7 +99,7 @@ async def pivot_on_cluster(
             ),
             lost=lambda reason: StorageError(f"The cluster could not finish the pivot: {reason}."),
         ):
-            return await run.all_steps(partitions, range_count, commit)
+            return await run.all_steps(partitions, range_count, announce=announce, commit=commit)
     finally:
         run.cancel()
 
@@ -113,7 +115,12 @@ class _Run:
         self._stages: dict[str, float] = {}
 
     async def all_steps(
-        self, partitions: Sequence[Any], range_count: int, commit: Callable[[ChunkRef], Awaitable[None]]
+        self,
+        partitions: Sequence[Any],
+        range_count: int,
+        *,
+        announce: Callable[[ColumnDictionary], None],
+        commit: Callable[[ChunkRef], Awaitable[None]],
     ) -> FinishedPivot:
         from queryfleet.pivot.details import pivot_schema
         from queryfleet.pivot.dictionary import merged_columns, ordered_columns
@@ -136,6 +143,7 @@ class _Run:
         with self._stage("split"):
             parts, seen = await self._split(partitions, known, rows)
         dictionary = shown_columns(dictionary, plan, rows, seen)
+        announce(dictionary)
         chunks, node_ids = await self._stored(parts, dictionary, commit)
         return FinishedPivot(
             result=FinishedResult(

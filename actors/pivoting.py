@@ -1,7 +1,8 @@
-"""A pivot within one attempt: batches of the warehouse in, lines out, and at the end what pages say of it.
+"""A pivot within one attempt: batches of the warehouse in, lines out, and what pages say of it.
 
-Ranked batches are folded as they come. Flat ones are collected: few are pivoted here, many are handed over to the
-cluster piece by piece, so that the actor never holds more than a piece.
+Ranked batches are folded as they come. Flat ones are collected, text once for each distinct one. As many as the
+settings let this process hold are pivoted here; more are handed over to the cluster piece by piece. Once it is known
+which columns the pivot has, that is announced, and its first rows can be read while the rest is written.
 """
 
 from __future__ import annotations
@@ -26,21 +27,14 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.model import ChunkRef
     from queryfleet.pivot.cells import Cells
+    from queryfleet.pivot.dictionary import ColumnDictionary
     from queryfleet.pivot.naming import PivotColumn
     from queryfleet.results.writer import FinishedResult
+    from queryfleet.settings import Settings
 
-__all__ = ["CellStore", "PivotDescription", "Pivoting", "StoredPivot", "pivoting_of"]
+__all__ = ["CellStore", "PivotDescription", "Pivoting", "pivoting_of"]
 
-_PIECE_CELLS = 131_072  # flat rows that are handed over at once, at least
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StoredPivot:
-    """A pivot whose lines the cluster has stored."""
-
-    result: FinishedResult
-    columns: tuple[PivotColumn, ...]  # the shown ones, in order
-    total: int | None  # value columns, shown or not
+_PIECE_CELLS = 262_144  # flat rows that are kept, and handed over, in one piece, at least
 
 
 class CellStore(Protocol):
@@ -51,15 +45,27 @@ class CellStore(Protocol):
         ...
 
     async def pivot(
-        self, partitions: Sequence[object], task: PivotTask, *, commit: Callable[[ChunkRef], Awaitable[None]]
-    ) -> StoredPivot:
-        """Pivot all cells that were put, and store the lines; raises `ServiceError`."""
+        self,
+        partitions: Sequence[object],
+        task: PivotTask,
+        *,
+        announce: Callable[[ColumnDictionary], None],
+        commit: Callable[[ChunkRef], Awaitable[None]],
+    ) -> FinishedResult:
+        """Pivot all cells that were put, and store the lines; raises `ServiceError`.
+
+        Args:
+            partitions: What `put` returned.
+            task: What to do.
+            announce: Is told the columns; called once, before `commit`.
+            commit: Publishes one reference; called in order, for all but the last.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PivotDescription:
-    """What is known of a pivot at its end."""
+    """What is known of a pivot once its columns are."""
 
     columns: tuple[Column, ...]
     schema: pa.Schema
@@ -72,8 +78,8 @@ class Pivoting:
 
     Args:
         task: What to do.
-        cells_max: With more flat cells than that they are handed over.
-        cells: Where to; None: nowhere, all is done here.
+        cells_max: With more flat cells than that they are handed over; of ranked ones, how many may be held back.
+        cells: Where they are handed to; None: nowhere, all is done here.
     """
 
     def __init__(self, task: PivotTask, *, cells_max: int, cells: CellStore | None) -> None:
@@ -91,18 +97,26 @@ class Pivoting:
         """Whether there were no lines because `hand_over` will store them."""
         return bool(self._partitions)
 
-    def lines(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[EncodedBatch]:
+    def lines(
+        self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], announce: Callable[[PivotDescription], None]
+    ) -> Iterator[EncodedBatch]:
         """Yield the lines of the pivot.
 
         Args:
             schema: Of what the warehouse gives.
             batches: Ranked cells in order, or flat ones in any.
+            announce: Is told the columns, before the first line where they are known by then; called at most once.
 
         Raises:
             ParameterError: The warehouse's rows lack a column that the pivot names.
             LimitExceededError: There are more columns than a pivot may have.
         """
-        return (self._fold if self._task.way is PivotWay.SQL else self._collect)(schema, batches)
+        is_announced = False
+        for lines in (self._fold if self._task.way is PivotWay.SQL else self._collect)(schema, batches):
+            if not is_announced and (self._ranked is None or self._ranked.is_complete):
+                is_announced = True
+                announce(self.described(row_count=1))
+            yield lines
 
     def _fold(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[EncodedBatch]:
         from queryfleet.pivot.flat import flat_schema
@@ -135,33 +149,57 @@ class Pivoting:
 
         plan = self._task.plan
         self._schema = flat_schema(schema, plan)
-        pieces: list[pa.RecordBatch] = []
+        held: list[pa.Table] = []
         size = 0
-        for batch in batches:
-            pieces.append(batch)
-            size += batch.num_rows
-            if self._cells is not None and size > (_PIECE_CELLS if self._partitions else self._cells_max):
-                self._partitions.append(self._cells.put(pa.Table.from_batches(pieces, schema)))
-                pieces, size = [], 0
-        if self._partitions and self._cells is not None:
-            if pieces:
-                self._partitions.append(self._cells.put(pa.Table.from_batches(pieces, schema)))
+        for piece in self._pieces(schema, batches):
+            held.append(piece)
+            size += piece.num_rows
+            if self._cells is not None and size > self._cells_max:
+                self._partitions += [self._cells.put(each) for each in held]
+                held.clear()
+        if self._partitions:
             return
-        found = pivoted(pa.Table.from_batches(pieces, schema), plan, self._task.display)
+        table = pa.concat_tables(held) if held else self._schema.empty_table()
+        held.clear()
+        found = pivoted(table, plan, self._task.display)
+        del table
         self._columns, self._total = found.dictionary.columns, found.dictionary.total
         yield from folded([found.cells], plan.spec, found.dictionary.columns)
 
-    async def hand_over(self, commit: Callable[[ChunkRef], Awaitable[None]]) -> FinishedResult:
+    def _pieces(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Yield flat cells in compact pieces of some size."""
+        import pyarrow as pa
+
+        from queryfleet.pivot.flat import compacted
+
+        pending: list[pa.RecordBatch] = []
+        size = 0
+        for batch in batches:
+            pending.append(batch)
+            size += batch.num_rows
+            if size >= _PIECE_CELLS:
+                yield compacted(pa.Table.from_batches(pending, schema), self._task.plan)
+                pending, size = [], 0
+        if pending:
+            yield compacted(pa.Table.from_batches(pending, schema), self._task.plan)
+
+    async def hand_over(
+        self, announce: Callable[[PivotDescription], None], commit: Callable[[ChunkRef], Awaitable[None]]
+    ) -> FinishedResult:
         """Have the cluster make and store the lines; raises `ServiceError`.
 
         Args:
+            announce: As for `lines`.
             commit: Publishes one reference; called in order, for all but the last.
         """
         if self._cells is None:
             raise InternalError("There is no cluster to pivot on.")
-        stored = await self._cells.pivot(self._partitions, self._task, commit=commit)
-        self._columns, self._total = stored.columns, stored.total
-        return stored.result
+
+        def known(dictionary: ColumnDictionary) -> None:
+            self._columns, self._total = dictionary.columns, dictionary.total
+            announce(self.described(row_count=1))
+
+        return await self._cells.pivot(self._partitions, self._task, announce=known, commit=commit)
 
     def described(self, *, row_count: int) -> PivotDescription:
         """Return what is known of the pivot now.
@@ -204,8 +242,8 @@ class Pivoting:
         return (f"The pivot has {self._total} columns; the first {shown} are shown.",)
 
 
-def pivoting_of(assignment: Assignment, *, cells_max: int, cells: CellStore | None) -> Pivoting | None:
+def pivoting_of(assignment: Assignment, settings: Settings, *, cells: CellStore | None) -> Pivoting | None:
     """Return the pivot of an attempt; None when its rows stay as they are."""
     if assignment.pivot is None:
         return None
-    return Pivoting(PivotTask.from_json(assignment.pivot), cells_max=cells_max, cells=cells)
+    return Pivoting(PivotTask.from_json(assignment.pivot), cells_max=settings.pivot_actor_cells_max, cells=cells)

@@ -145,7 +145,12 @@ class Settings(BaseSettings):
     pivot_cells_max: Annotated[int, Field(ge=1)] = Field(
         default=200_000,
         description="A pivot whose row limit times column limit is larger is put in order by the service instead of "
-        "the warehouse; with more cells than this by tasks on the cluster, else by the query's own actor.",
+        "the warehouse.",
+    )
+    pivot_actor_cells_max: Annotated[int, Field(ge=1)] = Field(
+        default=8_000_000,
+        description="A pivot that the service puts in order and that has more cells is made by tasks on the cluster, "
+        "else by the query's own actor. A cell takes about 100 bytes of the actor's memory while its pivot is made.",
     )
     pivot_columns_max: Annotated[int, Field(ge=1)] = Field(default=200, description="Most columns of a pivot shown.")
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from queryfleet.encoding.arrays import taken
 from queryfleet.errors import LimitExceededError
 from queryfleet.formatting.json_text import plain_text
-from queryfleet.pivot.flat import taken_rows
+from queryfleet.pivot.flat import plain_rows, taken_rows
 from queryfleet.pivot.naming import Names, PivotColumn, group_values
-from queryfleet.pivot.ordering import combined, ranks, stable_order
+from queryfleet.pivot.ordering import combined, joint_ranks, ranks, stable_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,16 +50,22 @@ class ColumnDictionary:
 
         Cost: about 30 ns per row and dimension.
         """
-        import pyarrow as pa
-
         names = self.keys.schema.names
         if not names:
             return np.zeros(table.num_rows, dtype=np.int64)
-        both = pa.concat_tables([self.keys, table.select(names)])
-        codes = combined([ranks(both.column(name), both.schema.field(name)) for name in names], both.num_rows)
-        place = np.empty(int(codes.max(initial=0)) + 1, dtype=np.int64)
-        place[codes[: self.keys.num_rows]] = np.arange(self.keys.num_rows)
-        return place[codes[self.keys.num_rows :]]
+        pairs = [
+            joint_ranks(self.keys.column(name).combine_chunks(), table.column(name), table.schema.field(name))
+            for name in names
+        ]
+        count = self.keys.num_rows
+        if len(pairs) == 1:
+            keys, codes = pairs[0]
+        else:
+            both = combined([np.concatenate(pair) for pair in pairs], count + table.num_rows)
+            keys, codes = both[:count], both[count:]
+        place = np.zeros(max(int(codes.max(initial=0)), int(keys.max(initial=0))) + 1, dtype=np.int64)
+        place[keys] = np.arange(count)
+        return place[codes]
 
     def seen_in(self, positions: Indices) -> npt.NDArray[np.bool_]:
         """Return which columns occur among these positions."""
@@ -143,21 +148,18 @@ def _distinct(table: pa.Table, plan: PivotPlan) -> pa.Table:
 
     dimensions = plan.spec.column_dimensions
     if not plan.spec.groups or table.num_rows == 0:
-        return table.slice(0, 0)
+        return plain_rows(table, np.zeros(0, dtype=np.int64))
     codes = combined([ranks(table.column(name), table.schema.field(name)) for name in dimensions], table.num_rows)
     count = int(codes.max()) + 1
     _check_size(count, plan)
     first = _first_rows(codes, count)
-    arrays = []
-    for field in table.schema:
-        array = table.column(field.name).combine_chunks()
-        arrays.append(taken(array, first))
+    found = plain_rows(table, first)
+    arrays = list(found.columns)
     for number, (key, _) in enumerate(plan.spec.value_sorts):
         at = table.schema.get_field_index(_BEST.format(number))
-        array = table.column(at).combine_chunks()
-        order = ranks(array, table.schema.field(at), **direction_of(key, plan))
-        arrays[at] = taken(array, _best_rows(codes, order, count))
-    return pa.Table.from_arrays(arrays, schema=table.schema)
+        order = ranks(table.column(at), table.schema.field(at), **direction_of(key, plan))
+        arrays[at] = plain_rows(table.select([at]), _best_rows(codes, order, count)).column(0)
+    return pa.Table.from_arrays(arrays, schema=found.schema)
 
 
 def _check_size(groups: int, plan: PivotPlan) -> None:
@@ -180,7 +182,7 @@ def _first_rows(codes: Indices, count: int) -> Indices:
 
 def _best_rows(codes: Indices, order: Indices, count: int) -> Indices:
     """Return for each code the first row whose order is smallest."""
-    best = np.full(count, len(order) + 1, dtype=np.int64)
+    best = np.full(count, np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(best, codes, order)
     rows = np.flatnonzero(order == best[codes])
     found = np.empty(count, dtype=np.int64)

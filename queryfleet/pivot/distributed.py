@@ -198,4 +198,4 @@ def range_cells(parts: Sequence[pa.Table], plan: PivotPlan, dictionary: ColumnDi
     table = pa.concat_tables(parts)
     positions = dictionary.positions(table)
     ranked = ranked_rows(table, positions, plan, dictionary)
-    return sorted_cells(table, ranked.numbers, positions, plan=plan, dictionary=dictionary)
+    return sorted_cells(table, ranked, positions, plan=plan, dictionary=dictionary)

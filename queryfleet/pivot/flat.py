@@ -1,4 +1,9 @@
-"""Flat rows as the other modules want them: the columns a pivot needs, in types that every kernel takes."""
+"""Flat rows as the other modules want them: the columns a pivot needs, in types that every kernel takes.
+
+Text that tells rows and columns apart is repeated in every row. `compacted` writes it once and a number of four bytes
+for each row, so that many rows take little memory and are compared by number. All functions here and the steps of a
+pivot take such tables as well as plain ones; what leaves them for a client is plain.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import numpy as np
 
 from queryfleet.encoding.arrays import taken
 from queryfleet.errors import ParameterError
+from queryfleet.pivot.ordering import plain_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +23,20 @@ if TYPE_CHECKING:
     from queryfleet.pivot.ordering import Indices
     from queryfleet.pivot.spec import PivotPlan, PivotSpec
 
-__all__ = ["flat_schema", "prepared", "shown_columns", "taken_or_null", "taken_rows", "value_columns", "with_schema"]
+__all__ = [
+    "compacted",
+    "flat_schema",
+    "plain_rows",
+    "plain_schema",
+    "prepared",
+    "shown_columns",
+    "taken_or_null",
+    "taken_rows",
+    "value_columns",
+    "with_schema",
+]
+
+_IDLE_ENTRIES = 256  # so few of a dictionary are kept whether they are used or not
 
 
 def value_columns(spec: PivotSpec) -> tuple[str, ...]:
@@ -74,6 +93,33 @@ def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return selected if selected.schema.equals(schema) else selected.cast(schema)
 
 
+def compacted(table: pa.Table, plan: PivotPlan) -> pa.Table:
+    """Return the same rows, text of dimensions as dictionaries; in one piece. Raises like `flat_schema`.
+
+    Cost: about 20 ns per text.
+    """
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    table = prepared(table, plan)
+    values = {column.name for column in (*plan.spec.values, *plan.spec.sort_only_values)}
+    arrays = []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        kind = field.type
+        is_text = t.is_string(kind) or t.is_large_string(kind) or t.is_binary(kind) or t.is_large_binary(kind)
+        array = column.combine_chunks()
+        arrays.append(array.dictionary_encode() if is_text and field.name not in values else array)
+    fields = [field.with_type(array.type) for field, array in zip(table.schema, arrays, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, table.schema.metadata))
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema without dictionaries."""
+    import pyarrow as pa
+
+    return pa.schema([plain_field(field) for field in schema], schema.metadata)
+
+
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type itself, or an equal one that `take` knows."""
     import pyarrow as pa
@@ -90,8 +136,37 @@ def taken_rows(table: pa.Table, rows: Indices) -> pa.Table:
     """Return the rows of a table with these numbers, each column in one piece."""
     import pyarrow as pa
 
-    arrays = [taken(column.combine_chunks(), rows) for column in table.columns]
+    arrays = [_without_idle_entries(taken(column.combine_chunks(), rows)) for column in table.columns]
     return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def plain_rows(table: pa.Table, rows: Indices) -> pa.Table:
+    """Return the rows of a table with these numbers, without dictionaries; made for few rows of many."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    arrays = []
+    for column in table.columns:
+        array = taken(column.combine_chunks(), rows)
+        arrays.append(array.dictionary_decode() if t.is_dictionary(array.type) else array)
+    return pa.Table.from_arrays(arrays, schema=plain_schema(table.schema))
+
+
+def _without_idle_entries(array: pa.Array) -> pa.Array:
+    """Return a dictionary array without entries that no row has, where most are such; others as they are."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if not t.is_dictionary(array.type) or len(array.dictionary) <= max(_IDLE_ENTRIES, len(array) // 8):
+        return array
+    indices = array.indices
+    codes = (indices.fill_null(0) if indices.null_count else indices).to_numpy(zero_copy_only=False)
+    used = np.zeros(len(array.dictionary), dtype=np.bool_)
+    used[codes] = True
+    place = (np.cumsum(used) - 1).astype(np.int32)
+    mask = indices.is_null().to_numpy(zero_copy_only=False) if indices.null_count else None
+    kept = pa.array(place[codes], mask=mask).cast(array.type.index_type)
+    return pa.DictionaryArray.from_arrays(kept, taken(array.dictionary, np.flatnonzero(used)))
 
 
 def taken_or_null(array: pa.Array, rows: Indices) -> pa.Array:

@@ -22,7 +22,7 @@ from queryfleet.encoding.json_text import column_texts, quoted
 from queryfleet.encoding.lines import EncodedBatch
 from queryfleet.encoding.texts import Texts, assemble, interleaved, listed, overlay, picked
 from queryfleet.pivot.cells import joined_cells
-from queryfleet.pivot.flat import value_columns
+from queryfleet.pivot.flat import plain_rows, value_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -147,9 +147,7 @@ class Fold:
 
     def _heads(self, table: pa.Table, starts: Indices) -> tuple[Bytes, Indices]:
         """Return the end of the line before and the beginning of each line."""
-        from queryfleet.pivot.flat import taken_rows
-
-        rows = taken_rows(table.select(self._carried), starts)
+        rows = plain_rows(table.select(self._carried), starts)
         columns = [
             column_texts(column.combine_chunks(), field)
             for column, field in zip(rows.columns, rows.schema, strict=True)

@@ -25,10 +25,21 @@ if TYPE_CHECKING:
 
     Indices: TypeAlias = npt.NDArray[np.int64]
 
-__all__ = ["combined", "hashes", "ranks", "stable_order"]
+__all__ = [
+    "combined",
+    "has_one_spelling",
+    "hashes",
+    "joint_ranks",
+    "order_of_places",
+    "plain_field",
+    "ranks",
+    "stable_order",
+]
 
 _PRECISION, _SCALE = 76, 38  # of the decimals that text is turned into where it fits
 _LARGEST = 2**62
+_INT32_BITS, _INT32_MAX = 32, 2**31 - 1
+_CLOSE = 4  # values that span at most that many times their count are numbered without a look-up
 _SPARSE = 8  # numbers that many times larger than their count are made dense by sorting
 
 
@@ -36,28 +47,51 @@ def ranks(array: pa.Array, field: pa.Field, *, descending: bool = False, nulls_f
     """Return for each value its place among the distinct values, from 0; equal values share it.
 
     Args:
-        array: Plain or chunked.
+        array: Plain, chunked or dictionary-encoded; chunks may have different dictionaries. What is only in a
+            dictionary has a place too, so that there may be gaps.
         field: Its field; tells what text means.
         descending: Largest first.
         nulls_first: Whether null has the first place or the last one.
 
-    Cost: 20 to 40 ns per value, and a sort of the distinct ones.
+    Cost: 20 to 40 ns per value, and a sort of the distinct ones; 5 to 10 ns where values are encoded already or are
+    whole numbers that lie close together.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    encoded = _comparable(array, field).dictionary_encode()
+    if _has_dictionary(array):
+        values, codes = _decoded(array)
+        return ranks(values, plain_field(field), descending=descending, nulls_first=nulls_first)[codes]
+    plain = _comparable(array, field)
+    close = _close_numbers(plain)
+    if close is not None:
+        present = np.zeros(int(close.max()) + 1, dtype=np.bool_)
+        present[close] = True
+        place = np.cumsum(present, dtype=np.int64) - 1
+        return (place[-1] - place if descending else place)[close]
+    encoded = plain.dictionary_encode()
     distinct = encoded.dictionary
     count = len(distinct)
     order = _decimal_order(distinct) if _is_decimal_text(distinct, field) else pc.sort_indices(distinct)
     place = np.empty(count + 1, dtype=np.int64)
-    place[order.to_numpy(zero_copy_only=False) if isinstance(order, pa.Array) else order] = np.arange(count)
+    place[np.asarray(order)] = np.arange(count)
     if descending:
         place[:count] = count - 1 - place[:count]
     place += nulls_first
     place[count] = 0 if nulls_first else count
-    codes: Indices = encoded.indices.fill_null(count).to_numpy(zero_copy_only=False)
-    return place[codes]
+    codes = encoded.indices.fill_null(count).to_numpy(zero_copy_only=False)
+    found: Indices = place[codes]
+    return found
+
+
+def joint_ranks(first: pa.Array, second: pa.ChunkedArray, field: pa.Field) -> tuple[Indices, Indices]:
+    """Return `ranks` of two columns among the values of both; `first` has no dictionary, `second` may have one."""
+    import pyarrow as pa
+
+    encoded = _decoded(second) if _has_dictionary(second) else None
+    values = second.combine_chunks() if encoded is None else encoded[0]
+    found = ranks(pa.concat_arrays([first, values]), plain_field(field))
+    rest = found[len(first) :]
+    return found[: len(first)], rest if encoded is None else rest[encoded[1]]
 
 
 def combined(columns: Sequence[Indices], count: int) -> Indices:
@@ -67,9 +101,10 @@ def combined(columns: Sequence[Indices], count: int) -> Indices:
         columns: Numbers from 0; none: all combinations are the same.
         count: How many rows there are.
     """
-    total = np.zeros(count, dtype=np.int64)
-    size = 1
-    for column in columns:
+    if not columns:
+        return np.zeros(count, dtype=np.int64)
+    total, size = columns[0], int(columns[0].max(initial=0)) + 1
+    for column in columns[1:]:
         width = int(column.max(initial=0)) + 1
         if size * width > _LARGEST:
             total, size = _dense(total, size)
@@ -82,10 +117,31 @@ def _dense(numbers: Indices, size: int) -> tuple[Indices, int]:
     if size <= _SPARSE * len(numbers):
         present = np.zeros(size, dtype=np.bool_)
         present[numbers] = True
+        if present.all():
+            return numbers, size
         place = np.cumsum(present) - 1
         return place[numbers], int(place[-1]) + 1
     distinct, place = np.unique(numbers, return_inverse=True)
     return place.reshape(-1), max(1, len(distinct))
+
+
+def order_of_places(places: Indices, size: int) -> Indices | None:
+    """Return the rows by growing place; None when two have the same.
+
+    Args:
+        places: From 0.
+        size: No place is as large.
+
+    Cost: about 10 ns per row where places lie close together, else as `stable_order`.
+    """
+    if size > _SPARSE * len(places):
+        order = stable_order(places)
+        ordered = places[order]
+        return order if (ordered[1:] > ordered[:-1]).all() else None
+    slots: npt.NDArray[np.int32 | np.int64] = np.zeros(size, np.int32 if len(places) < _INT32_MAX else np.int64)
+    slots[places] = np.arange(1, len(places) + 1, dtype=slots.dtype)  # so that 0 says: none
+    found = slots[slots > 0].astype(np.int64) - 1
+    return found if len(found) == len(places) else None
 
 
 def stable_order(numbers: Indices) -> Indices:
@@ -117,11 +173,81 @@ def hashes(columns: Sequence[tuple[pa.Array, pa.Field]], count: int) -> npt.NDAr
 
     found = np.zeros(count, dtype=np.uint64)
     for array, field in columns:
-        values = _comparable(array, field.with_name("value"), canonical=True)
+        encoded = _decoded(array) if _has_dictionary(array) else None
+        values = _comparable(array if encoded is None else encoded[0], plain_field(field), canonical=True)
         texts = json_texts(values, pa.field("value", values.type))
         column = pl.Series(pl.from_arrow(texts)).hash(seed=17).to_numpy()
+        if encoded is not None:
+            column = column[encoded[1]]
         found = (found * np.uint64(0x9E3779B97F4A7C15)) ^ column
     return found
+
+
+def plain_field(field: pa.Field) -> pa.Field:
+    """Return the field of the values themselves, where a dictionary is used or not."""
+    import pyarrow.types as t
+
+    return field.with_type(field.type.value_type) if t.is_dictionary(field.type) else field
+
+
+def has_one_spelling(field: pa.Field) -> bool:
+    """Tell whether equal values are always written alike, which `0.0` and `-0.0`, or `1` and `1.0`, are not."""
+    import pyarrow.types as t
+
+    field = plain_field(field)
+    kind = field.type
+    if logical_type(field) is LogicalType.DECIMAL or t.is_floating(kind):
+        return False
+    return any(is_kind(kind) for is_kind in (t.is_integer, t.is_temporal, t.is_string, t.is_large_string))
+
+
+def _has_dictionary(array: pa.Array | pa.ChunkedArray) -> bool:
+    import pyarrow.types as t
+
+    return bool(t.is_dictionary(array.type))
+
+
+def _decoded(array: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Indices]:
+    """Return the values of all dictionaries, then a null, and for each row the number of its value."""
+    import pyarrow as pa
+
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    kind = array.type.value_type
+    values = [chunk.dictionary for chunk in chunks]
+    none = sum(map(len, values))
+    codes = np.empty(len(array), dtype=np.int64)
+    row, begin = 0, 0
+    for chunk in chunks:
+        indices = chunk.indices
+        part = codes[row : row + len(chunk)]
+        part[:] = (indices.fill_null(0) if indices.null_count else indices).to_numpy(zero_copy_only=False)
+        part += begin
+        if indices.null_count:
+            part[indices.is_null().to_numpy(zero_copy_only=False)] = none
+        row, begin = row + len(chunk), begin + len(chunk.dictionary)
+    return pa.concat_arrays([*values, pa.nulls(1, kind)]), codes
+
+
+def _close_numbers(values: pa.Array) -> Indices | None:
+    """Return whole numbers and times, the least of them as 0, if they lie close together and none is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    kind = values.type
+    if not len(values) or values.null_count or not (t.is_integer(kind) or t.is_temporal(kind)):
+        return None
+    if t.is_interval(kind) or t.is_uint64(kind):
+        return None
+    numbers = (
+        values.view(pa.int64() if kind.bit_width > _INT32_BITS else pa.int32()) if not t.is_integer(kind) else values
+    )
+    found = pc.min_max(numbers).as_py()
+    if found["max"] - found["min"] >= _CLOSE * len(values):
+        return None
+    close: Indices = numbers.to_numpy().astype(np.int64)
+    close -= found["min"]
+    return close
 
 
 def _comparable(  # noqa: PLR0911  # a table of cases
@@ -133,8 +259,6 @@ def _comparable(  # noqa: PLR0911  # a table of cases
 
     values = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     kind = values.type
-    if t.is_dictionary(kind):
-        return _comparable(values.dictionary_decode(), field.with_type(kind.value_type), canonical=canonical)
     if t.is_floating(kind):
         return _without_negative_zero(values)
     if t.is_decimal32(kind) or t.is_decimal64(kind):

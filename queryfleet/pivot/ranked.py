@@ -54,6 +54,7 @@ class RankedColumns:
         self._schema: pa.Schema | None = None
         self.columns: list[PivotColumn] = []  # as they were named; of equal names the first one keeps it
         self.total: int | None = None
+        self._shown_count = 1
         if not plan.spec.groups:
             self.columns.append(self._names.column(None, ()))
 
@@ -125,6 +126,7 @@ class RankedColumns:
             columns = self._learned(table)
             if self.total is None and len(rows):
                 self.total = int(_numbers(table, TOTAL_COLUMNS)[0]) or None
+                self._shown_count = self._shown(table)
         self._rows = int(rows[-1]) + (0 if spec.groups else 1) if len(rows) else self._rows
         return Cells(table=table.select(shown_columns(spec)), rows=rows, columns=columns)
 
@@ -133,6 +135,11 @@ class RankedColumns:
             ranks = (ROW_INDEX, COLUMN_INDEX, TOTAL_COLUMNS) if self._plan.spec.groups else ()
             self._given, self._schema = flat.schema, flat_schema(flat.schema, self._plan, names=ranks)
         return with_schema(flat, self._schema)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every column that is shown has its name."""
+        return len(self.columns) >= self._shown_count
 
     def in_order(self) -> tuple[PivotColumn, ...]:
         """Return the columns met so far in the order of their `column_index`."""

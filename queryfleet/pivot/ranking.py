@@ -13,7 +13,7 @@ import numpy as np
 
 from queryfleet.encoding.arrays import taken
 from queryfleet.pivot.dictionary import direction_of
-from queryfleet.pivot.flat import taken_or_null, taken_rows
+from queryfleet.pivot.flat import plain_rows, taken_or_null, taken_rows
 from queryfleet.pivot.ordering import combined, ranks, stable_order
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _keys(
     first[identity[::-1]] = np.arange(len(identity) - 1, -1, -1)
     index = _index(plan)
     names = tuple(dict.fromkeys((*index, *(plan.order_by[name] for name in index if name in plan.order_by))))
-    named = taken_rows(table.select(names), first)
+    named = plain_rows(table.select(names), first)
     fields, arrays = [*named.schema, pa.field(_PRESENT, pa.null())], [*named.columns, pa.nulls(count)]
     for number, (_, column) in enumerate(plan.spec.value_sorts):
         field, cells = table.schema.field(column.name), table.column(column.name).combine_chunks()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from queryfleet.pivot.details import pivot_schema
-from queryfleet.pivot.flat import taken_or_null, taken_rows, value_columns
+from queryfleet.pivot.flat import plain_rows, plain_schema, taken_or_null, value_columns
 from queryfleet.pivot.fold import kept_cells, row_starts, whole_rows
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def _wide(cells: Cells, spec: PivotSpec, columns: Sequence[PivotColumn]) -> pa.R
     row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(cells)))
     places = np.full((len(columns), len(starts)), -1, dtype=np.int64)  # of each cell among the flat rows
     places[cells.columns[kept], row[kept]] = kept
-    arrays = list(taken_rows(cells.table.select(spec.carried), starts).columns)
+    arrays = list(plain_rows(cells.table.select(spec.carried), starts).columns)
     values = [
         taken_or_null(cells.table.column(name).combine_chunks(), places.reshape(-1)) for name in value_columns(spec)
     ]
     for number in range(len(columns)):
         arrays += [array.slice(number * len(starts), len(starts)) for array in values]
-    schema = pivot_schema(cells.table.schema, spec, columns)
+    schema = pivot_schema(plain_schema(cells.table.schema), spec, columns)
     table = pa.Table.from_arrays(arrays, schema=schema)
     batches = table.combine_chunks().to_batches()
     return batches[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
-from actors.pivoting import Pivoting, StoredPivot
+from actors.pivoting import Pivoting
 from queryfleet.errors import LimitExceededError
+from queryfleet.pivot.local import pivoted
+from queryfleet.pivot.naming import Display
 from queryfleet.pivot.spec import PivotLimits, PivotPlan
 from queryfleet.pivot.task import PivotTask, PivotWay
 from queryfleet.pivot.wire import parse_pivot
@@ -35,10 +39,11 @@ class KeptCells:
         self.tables.append(cells)
         return len(self.tables) - 1
 
-    async def pivot(self, partitions, task, *, commit):
+    async def pivot(self, partitions, task, *, announce, commit):
         assert partitions == list(range(len(self.tables)))
-        result = FinishedResult(uncommitted=(), row_count=2, byte_count=40, chunk_count=1)
-        return StoredPivot(result=result, columns=(), total=2)
+        plan = replace(task.plan, limits=PivotLimits(columns=1))
+        announce(pivoted(pa.concat_tables(self.tables), plan, Display(rules={})).dictionary)
+        return FinishedResult(uncommitted=(), row_count=2, byte_count=40, chunk_count=1)
 
 
 def task(way, **limits):
@@ -46,42 +51,50 @@ def task(way, **limits):
     return PivotTask(way=way, plan=plan, has_original=True, warnings=("said before",))
 
 
-def text(lines):
-    return b"".join(bytes(batch.data) for batch in lines).decode()
+def lines_of(pivoting, table, **cut):
+    """Return the lines, and what was announced while they were made."""
+    announced = []
+    return b"".join(
+        bytes(each.data) for each in pivoting.lines(table.schema, table.to_batches(**cut), announced.append)
+    ).decode(), announced
 
 
 def test_few_flat_cells_are_pivoted_here():
     """The lines come from the actor, and the columns are told with their real types."""
     cells = KeptCells()
     pivoting = Pivoting(task(PivotWay.DISTRIBUTED), cells_max=4, cells=cells)
-    lines = text(pivoting.lines(CELLS.schema, CELLS.to_batches(max_chunksize=1)))
+    lines, announced = lines_of(pivoting, CELLS, max_chunksize=1)
     assert lines == '{"i":1,"v_any_a":1,"v_any_b":2}\n{"i":2,"v_any_a":3,"v_any_b":4}\n'
     assert (cells.tables, pivoting.is_handed_over) == ([], False)
     found = pivoting.described(row_count=2)
     assert [column.reference for column in found.columns] == ["i", "v_any_a", "v_any_b"]
     assert found.details["originalColumns"]["v"] == {"reference": "v", "type": "number"}
     assert found.warnings == ("said before",)
+    assert [each.details for each in announced] == [found.details]
 
 
 async def test_many_flat_cells_are_handed_over_whole():
     """Every cell arrives, the actor writes no line, and the cluster's word counts."""
     cells = KeptCells()
     pivoting = Pivoting(task(PivotWay.DISTRIBUTED), cells_max=2, cells=cells)
-    assert list(pivoting.lines(CELLS.schema, CELLS.to_batches(max_chunksize=1))) == []
+    assert lines_of(pivoting, CELLS, max_chunksize=1) == ("", [])
     assert pivoting.is_handed_over
-    assert pa.concat_tables(cells.tables).equals(CELLS)
-    assert (await pivoting.hand_over(None)).row_count == 2
-    assert "2 columns; the first 0" in pivoting.described(row_count=2).warnings[1]
+    assert pa.concat_tables(cells.tables).cast(CELLS.schema).equals(CELLS)
+    announced = []
+    assert (await pivoting.hand_over(announced.append, None)).row_count == 2
+    assert [column.reference for column in announced[0].columns] == ["i", "v_any_a"]
+    assert "2 columns; the first 1" in pivoting.described(row_count=2).warnings[1]
 
 
 def test_ranked_cells_tell_of_columns_that_are_not_shown():
     """The total is the warehouse's, and what is missing is said."""
     ranked = RANKED.append_column("total_columns", pa.array([2, 2, 2, 2]))
     pivoting = Pivoting(task(PivotWay.SQL, columns=1), cells_max=1, cells=KeptCells())
-    lines = text(pivoting.lines(ranked.schema, ranked.to_batches()))
+    lines, announced = lines_of(pivoting, ranked)
     assert lines == '{"i":1,"v_any_a":1}\n{"i":2,"v_any_a":3}\n'
     found = pivoting.described(row_count=2)
     assert found.details["totalColumnCount"] == 2
+    assert [each.details for each in announced] == [found.details]
     assert found.warnings == ("said before", "The pivot has 2 columns; the first 1 are shown.")
 
 
@@ -90,4 +103,4 @@ def test_ranked_cells_with_too_many_columns_are_an_error():
     ranked = RANKED.append_column("total_columns", pa.array([9, 9, 9, 9]))
     pivoting = Pivoting(task(PivotWay.SQL, columns_max=8), cells_max=1, cells=None)
     with pytest.raises(LimitExceededError, match="9 columns"):
-        list(pivoting.lines(ranked.schema, ranked.to_batches()))
+        lines_of(pivoting, ranked)
