@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import ConfigurationError, WarehouseQueryError
+from queryfleet.warehouse.background import BackgroundCalls
 from queryfleet.warehouse.bigquery_errors import explained
 from queryfleet.warehouse.bigquery_types import TEXT_CAST, delivered, delivered_schema
 from queryfleet.warehouse.columnar import changes, row_batch
@@ -197,6 +198,8 @@ class _Link:
 
     def __init__(self, driver: _Driver, client: Client) -> None:
         self._driver, self._client = driver, client
+        self._calls = BackgroundCalls("bigquery")
+        self._left = False  # to somebody else, with the job
         self._statement: Statement | None = None
         self._job_id = ""
         self._job: QueryJob | None = None
@@ -249,13 +252,15 @@ class _Link:
 
         if self._job is None or self._statement is None:
             raise WarehouseQueryError("No statement was submitted to this session.")
-        limit = self._statement.row_limit
-        rows = self._job.result(
-            retry=DEFAULT_RETRY.with_timeout(_RETRY_SECONDS),
-            page_size=_PAGE_ROWS,
-            start_index=self._first_row or None,
-            max_results=None if limit is None else max(limit - self._first_row, 1),
-            job_retry=None,
+        job, limit = self._job, self._statement.row_limit
+        rows = self._calls.run(
+            lambda: job.result(
+                retry=DEFAULT_RETRY.with_timeout(_RETRY_SECONDS),
+                page_size=_PAGE_ROWS,
+                start_index=self._first_row or None,
+                max_results=None if limit is None else max(limit - self._first_row, 1),
+                job_retry=None,
+            )
         )
         if not rows.schema:
             _, self._schema, self._counted = changes(
@@ -280,6 +285,8 @@ class _Link:
         """Cancel the job by its id. False: BigQuery does not have it, perhaps not yet."""
         from google.api_core.exceptions import NotFound
 
+        if self._left:
+            return True
         if not self._job_id:
             return False
         try:
@@ -287,6 +294,11 @@ class _Link:
         except NotFound:
             return False
         return True
+
+    def leave(self) -> None:
+        """Let whoever waits for the job go; the job runs on."""
+        self._left = True
+        self._calls.stop()
 
     def close(self) -> None:
         """Close the client's connections; the job's result stays in BigQuery."""

@@ -301,6 +301,10 @@ class ResumableLink(Link, Protocol):
         """Take a statement over, to be read on at `first_row`; False: there is nothing to take over."""
         ...
 
+    def leave(self) -> None:
+        """End the calls under way, and stop nothing in the warehouse from now on. Comes from any thread."""
+        ...
+
 
 class ResumableSession(DriverSession):
     """A session whose links are `ResumableLink`s."""
@@ -309,6 +313,7 @@ class ResumableSession(DriverSession):
 
     def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:
         """Take over a statement; see `WarehouseSession.attach`."""
+        check_statement(statement.sql, dialect=self._driver.dialect, allow_writes=statement.allow_writes)
         self.connect()
         with self._inside() as link:
             taken = cast("ResumableLink", link).attach(statement, query_id, first_row=first_row)
@@ -316,6 +321,18 @@ class ResumableSession(DriverSession):
             left = None if statement.row_limit is None else max(statement.row_limit - first_row, 0)
             self._statement, self._query_id, self._drained = replace(statement, row_limit=left), query_id, False
         return taken
+
+    def leave(self) -> None:
+        """Let go without stopping the statement; see `WarehouseSession.leave`."""
+        with self._lock:
+            if self._closed or self._finished:
+                return
+            self._cancelled = True
+            opening, link = self._opening, self._link
+        if opening is not None:
+            opening.give_up()
+        if link is not None:
+            cast("ResumableLink", link).leave()
 
 
 class _Opening:

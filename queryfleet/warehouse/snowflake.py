@@ -13,12 +13,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.background import BackgroundCalls
-from queryfleet.warehouse.driver_session import DriverSession
+from queryfleet.warehouse.driver_session import ResumableSession
 from queryfleet.warehouse.installed import require_package
 from queryfleet.warehouse.snowflake_connector import (
     Login,
@@ -30,9 +29,9 @@ from queryfleet.warehouse.snowflake_connector import (
     submit,
 )
 from queryfleet.warehouse.snowflake_errors import connection_error, query_error
-from queryfleet.warehouse.snowflake_result import ResultReader, partitions_of
-from queryfleet.warehouse.snowflake_types import TEXT_CAST
-from queryfleet.warehouse.statement import check_statement, strip_terminator
+from queryfleet.warehouse.snowflake_types import TEXT_CAST, ResultPlan
+from queryfleet.warehouse.statement import strip_terminator
+from queryfleet.warehouse.stored_result import ResultReader, partitions_of
 from queryfleet.warehouse.tagging import tag_json
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
 
     from queryfleet.errors import WarehouseError
     from queryfleet.warehouse.base import Statement
-    from queryfleet.warehouse.snowflake_result import StoredPartition
-    from queryfleet.warehouse.snowflake_types import ResultPlan
+    from queryfleet.warehouse.snowflake_connector import StoredResult
+    from queryfleet.warehouse.stored_result import StoredPartition
 
 __all__ = ["SnowflakeSession", "SnowflakeWarehouse"]
 
@@ -52,6 +51,7 @@ _FRESH_SECONDS = 1.0  # a connection this young is there still
 _FIRST_PAUSE_SECONDS = 0.01  # between two questions how far a statement is; doubles
 _LONGEST_PAUSE_SECONDS = 0.5
 _UNKNOWN_SECONDS = 5.0  # a statement may not be in the list yet when it was submitted a moment ago
+_LINK_SECONDS = 4 * 3600.0  # links to chunks live about six hours
 _STOP_SECONDS = 5.0  # that telling Snowflake to stop may take
 _CLOSE_SECONDS = 2.0  # that logging out may take before it is left to itself
 
@@ -89,43 +89,14 @@ class SnowflakeWarehouse:
         return f"Snowflake {self._driver.version()}"
 
 
-class SnowflakeSession(DriverSession):
+class SnowflakeSession(ResumableSession):
     """One statement: submitted here, or by an earlier session."""
-
-    resumable = True
-    _driver: _Driver
-    _link: _Link | None
-
-    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:
-        """Take over a statement that another session submitted; see `WarehouseSession.attach`."""
-        check_statement(statement.sql, dialect=self._driver.dialect, allow_writes=statement.allow_writes)
-        self.connect()
-        with self._inside() as link:
-            if not isinstance(link, _Link) or not link.attach(statement, query_id, first_row):
-                return False
-        rows_left = None if statement.row_limit is None else max(0, statement.row_limit - first_row)
-        self._statement = replace(statement, row_limit=rows_left)
-        self._query_id = query_id
-        self._drained = False
-        return True
 
     def partitions(self, *, first_row: int, end_row: int | None = None) -> Sequence[StoredPartition]:
         """Return the pieces that hold these rows; see `PartitionedSession`."""
         self.schema()
         with self._inside() as link:
             return link.partitions(first_row, end_row) if isinstance(link, _Link) else ()
-
-    def leave(self) -> None:
-        """Let go without stopping the statement; see `WarehouseSession.leave`."""
-        with self._lock:
-            if self._closed or self._finished:
-                return
-            self._cancelled = True
-            opening, link = self._opening, self._link
-        if opening is not None:
-            opening.give_up()
-        if link is not None:
-            link.leave()
 
 
 class _Driver:
@@ -192,7 +163,7 @@ class _Link:
         self._running = False  # in Snowflake, as far as we know
         self._over = False
         self._left = False  # to somebody else, with what runs in it
-        self._reader: ResultReader | None = None
+        self._reader: ResultReader[StoredResult, ResultPlan] | None = None
         self._plan: ResultPlan | None = None
 
     def introduce(self, statement: Statement) -> None:  # noqa: ARG002
@@ -223,7 +194,7 @@ class _Link:
             self._log_out()
         return query_id
 
-    def attach(self, statement: Statement, query_id: str, first_row: int) -> bool:
+    def attach(self, statement: Statement, query_id: str, *, first_row: int) -> bool:
         """Take over a statement, unless it has failed or is not known."""
         state = self._calls.run(lambda: query_state(self._connection, query_id))
         if state in {QueryState.FAILED, QueryState.UNKNOWN}:
@@ -261,8 +232,14 @@ class _Link:
         result = self._calls.run(lambda: stored_result(self._connection, self._id()))
         return partitions_of(result, self._plan, first_row=first_row, end_row=end_row)
 
-    def _new_reader(self, first_row: int) -> ResultReader:
-        return ResultReader(lambda: stored_result(self._connection, self._id()), self._calls, first_row=first_row)
+    def _new_reader(self, first_row: int) -> ResultReader[StoredResult, ResultPlan]:
+        return ResultReader(
+            lambda: stored_result(self._connection, self._id()),
+            lambda result, first: ResultPlan.of(result.columns, first),
+            self._calls,
+            first_row=first_row,
+            link_seconds=_LINK_SECONDS,
+        )
 
     def _await(self) -> None:
         """Ask until the statement has ended, however."""

@@ -12,34 +12,32 @@ import os
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from queryfleet.errors import ConfigurationError, WarehouseConnectionError, WarehouseQueryError
+from queryfleet.warehouse.stored_result import row_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
     from snowflake.connector.result_batch import ResultBatch
+
+    from queryfleet.warehouse.stored_result import Rows
 
 __all__ = [
     "Chunk",
     "Login",
     "QueryState",
     "ResultColumn",
-    "Rows",
     "StoredResult",
     "abort",
     "connect",
     "query_state",
-    "row_count",
     "stored_result",
     "submit",
 ]
-
-Rows: TypeAlias = "pa.Table | list[tuple[object, ...]]"
 
 _LOGIN_SECONDS = 10
 _REQUEST_SECONDS = 60  # for anything but a login, tries included
@@ -115,11 +113,6 @@ class Login:
 
     def _key_file(self) -> bytes:
         return Path(self.private_key_path or "").read_bytes()
-
-
-def row_count(rows: Rows) -> int:
-    """Return how many there are."""
-    return len(rows) if isinstance(rows, list) else int(rows.num_rows)
 
 
 class QueryState(Enum):

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from queryfleet.warehouse.snowflake_connector import ResultColumn, Rows
+    from queryfleet.warehouse.snowflake_connector import ResultColumn
+    from queryfleet.warehouse.stored_result import Rows
 
 __all__ = ["TEXT_CAST", "ResultPlan"]
 

@@ -216,6 +216,21 @@ def test_attach_to_an_unknown_statement_does_nothing(engine: Engine) -> None:
         assert sum(batch.num_rows for batch in session.batches(max_rows=100)) == 10
 
 
+def test_leave_keeps_the_statement_for_another_session(engine: Engine) -> None:
+    """A session that lets go stops nothing where another one can take over, and everything where none can."""
+    statement = Statement(tag=TAG, sql=engine.numbers(1000))
+    with engine.warehouse.open() as first:
+        query_id = first.submit(statement)
+        first.leave()
+        with pytest.raises(QueryCancelledError):
+            first.schema()
+    with engine.warehouse.open() as second:
+        assert (query_id is not None and second.attach(statement, query_id, first_row=0)) is second.resumable
+        if second.resumable:
+            assert sum(batch.num_rows for batch in second.batches(max_rows=100)) == 1000
+    engine.end_left_sessions()
+
+
 # Names and text
 
 

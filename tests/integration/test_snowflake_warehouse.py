@@ -20,7 +20,7 @@ from queryfleet.errors import (
     WarehouseQueryError,
 )
 from queryfleet.warehouse import snowflake as snowflake_module
-from queryfleet.warehouse import snowflake_result
+from queryfleet.warehouse import stored_result
 from queryfleet.warehouse.base import Statement, StoppableWarehouse
 from tests.conformance.test_warehouse import Caller, read
 from tests.fixtures.snowflake import SECRET
@@ -268,7 +268,7 @@ def test_chunk_that_fails_is_read_again_in_order(snowflake: StubEngine, fault: d
 
 def test_chunk_that_never_comes_ends_the_result(snowflake: StubEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few tries it is a connection error, which another attempt may mend, and never fewer rows."""
-    monkeypatch.setattr(snowflake_result, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(stored_result, "_PAUSE_SECONDS", 0.01)
     snowflake.stub("faults", chunk_cuts=10_000)
     with pytest.raises(WarehouseConnectionError) as caught:
         read(snowflake, snowflake.numbers(60_000))
@@ -290,7 +290,7 @@ def test_links_that_expired_are_renewed_in_the_middle(snowflake: StubEngine) -> 
 
 def test_links_are_renewed_before_they_expire(snowflake: StubEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links that are old are not even tried."""
-    monkeypatch.setattr(snowflake_result, "_LINK_SECONDS", 0.0)
+    monkeypatch.setattr(snowflake_module, "_LINK_SECONDS", 0.0)
     assert read(snowflake, snowflake.numbers(30_000)).num_rows == 30_000
     (query,) = snowflake.stub.queries()
     assert query["results"] > 2

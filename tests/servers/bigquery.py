@@ -12,20 +12,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 
-from queryfleet.warehouse.duckdb_errors import query_error, without_prefix
+from queryfleet.warehouse.duckdb_errors import query_error
 from tests.servers.bigquery_values import fields_of, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
+from tests.servers.duckdb_service import DuckDBService, JsonHandler
 
 PROJECT, ACCOUNT, TOKEN = "shop-project", "reader@shop-project.iam.gserviceaccount.com", "stub-token"
 PIECE_ROWS = 2_000
@@ -97,17 +91,13 @@ class Job:
         return self.rows[start : start + count]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """Answers requests of one connection."""
 
-    protocol_version = "HTTP/1.1"
     stub: ClassVar[BigQueryStub]
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    def post(self) -> None:
+        body = self.body()
         path = urlsplit(self.path).path
         if path == "/token":
             self._token(parse_qs(body.decode())["assertion"][0])
@@ -115,28 +105,28 @@ class Handler(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         if path.endswith("/cancel"):
-            job = self.stub.jobs.get(path.split("/")[-2])
+            job = self.stub.executions.get(path.split("/")[-2])
             if job is None:
                 self._refuse(404, "notFound", "Not found: Job")
                 return
             threading.Thread(target=job.stop, args=["stopped"], daemon=True).start()
-            self._answer(200, {"kind": "bigquery#jobCancelResponse", "job": self._resource(job)})
+            self.answer(200, {"kind": "bigquery#jobCancelResponse", "job": self._resource(job)})
             return
         self._insert(json.loads(body))
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         parts = urlsplit(self.path)
         if not self._allowed():
             return
         names = parts.path.split("/")
         if names[-1] == "serviceAccount":
-            self._answer(200, {"kind": "bigquery#getServiceAccountResponse", "email": ACCOUNT})
+            self.answer(200, {"kind": "bigquery#getServiceAccountResponse", "email": ACCOUNT})
             return
-        job = self.stub.jobs.get(names[-1])
+        job = self.stub.executions.get(names[-1])
         if job is None:
             self._refuse(404, "notFound", f"Not found: Job {names[-1]}")
         elif names[-2] == "jobs":
-            self._answer(200, self._resource(job))
+            self.answer(200, self._resource(job))
         else:
             self._results(job, {key: value[0] for key, value in parse_qs(parts.query).items()})
 
@@ -144,9 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         from google.auth import jwt
 
         if jwt.decode(assertion, verify=False).get("iss") != ACCOUNT:
-            self._answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+            self.answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
             return
-        self._answer(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
+        self.answer(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
 
     def _allowed(self) -> bool:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -160,18 +150,14 @@ class Handler(BaseHTTPRequestHandler):
     def _insert(self, body: dict) -> None:
         reference = body["jobReference"]["jobId"]
         try:
-            self.stub.jobs[reference] = Job(reference, body["configuration"], self.stub.database)
+            self.stub.executions[reference] = Job(reference, body["configuration"], self.stub.database)
         except duckdb.Error as error:
             sql = body["configuration"]["query"]["query"]
-            found = query_error(self.stub.located(sql, error), sql=sql)
-            place = ""
-            if "position" in found.details:
-                before = int(found.details["position"]) - 1
-                column = before - (sql.rfind("\n", 0, before) + 1) + 1
-                place = f" at [{found.details['lineNumber']}:{column}]"
+            found, at = self.stub.placed(sql, error)
+            place = "" if at is None else f" at [{at[0]}:{at[1]}]"
             self._refuse(400, "invalidQuery", found.message + place)
             return
-        self._answer(200, self._resource(self.stub.jobs[reference]))
+        self.answer(200, self._resource(self.stub.executions[reference]))
 
     def _resource(self, job: Job) -> dict:
         status: dict = {"state": "DONE" if job.enough.is_set() else "RUNNING"}
@@ -188,8 +174,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _results(self, job: Job, given: dict[str, str]) -> None:
         if self.stub.broken == job.id and int(given.get("maxResults", 1)):
-            self.connection.close()
-            self.close_connection = True
+            self.hang_up()
             return
         job.enough.wait(min(int(given.get("timeoutMs", 10_000)) / 1000, 0.5))
         done = job.enough.is_set()
@@ -212,48 +197,29 @@ class Handler(BaseHTTPRequestHandler):
             if not job.over.is_set() or end < len(job.rows) or job.error is not None:
                 answer["pageToken"] = str(end)
             text = json.dumps(answer).replace('"rows": []', f'"rows": [{",".join(rows)}]', 1)
-            self._send(200, text.encode())
+            self.send(200, text.encode())
             return
         if job.changed is not None:
             answer["numDmlAffectedRows"] = str(job.changed)
-        self._answer(200, answer)
+        self.answer(200, answer)
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
         error = {"message": message, "domain": "global", "reason": reason}
-        self._answer(status, {"error": {"code": status, "message": message, "errors": [error]}})
-
-    def _answer(self, status: int, body: object) -> None:
-        self._send(status, json.dumps(body).encode())
-
-    def _send(self, status: int, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.wfile.write(data)
+        self.answer(status, {"error": {"code": status, "message": message, "errors": [error]}})
 
 
-class BigQueryStub:
+class BigQueryStub(DuckDBService):
     """The service; runs while the context lasts."""
 
     def __init__(self) -> None:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import rsa
 
+        super().__init__(Handler)
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._private_text = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
-        self.database = duckdb.connect(config={"threads": "1"})
-        self.database.execute("set timezone = 'UTC'")
-        self.database.execute("create table target (a integer)")
-        self.jobs: dict[str, Job] = {}
-        self.broken: str | None = None  # the job whose pages break the connection
-        handler = type("BoundHandler", (Handler,), {"stub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def key_file(self, *, account: str = ACCOUNT) -> str:
         """Return the text of a service account's key file."""
@@ -266,32 +232,3 @@ class BigQueryStub:
                 "token_uri": f"{self.url}/token",
             }
         )
-
-    def located(self, sql: str, error: duckdb.Error) -> str:
-        """Ask again for an error that DuckDB reports without its place."""
-        try:
-            self.database.cursor().execute(f"explain {sql}")
-        except duckdb.Error as located:
-            return without_prefix(str(located), prefix="explain ")
-        return str(error)
-
-    def running(self) -> Iterator[Job]:
-        """Yield the jobs that have not ended."""
-        return (each for each in list(self.jobs.values()) if not each.over.is_set())
-
-    def rows(self, sql: str) -> list[tuple]:
-        """Run a statement as the administrator."""
-        return self.database.cursor().execute(sql).fetchall()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for job in self.running():
-            job.stop("stopped")
-        self._server.shutdown()
-        self._server.server_close()
-        self.database.close()

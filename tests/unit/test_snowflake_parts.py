@@ -18,8 +18,8 @@ from queryfleet.errors import (
 from queryfleet.warehouse.background import BackgroundCalls
 from queryfleet.warehouse.snowflake_connector import Chunk, ResultColumn, StoredResult
 from queryfleet.warehouse.snowflake_errors import connection_error, query_error
-from queryfleet.warehouse.snowflake_result import partitions_of
 from queryfleet.warehouse.snowflake_types import ResultPlan
+from queryfleet.warehouse.stored_result import partitions_of
 
 
 class DriverError(Exception):

@@ -1,4 +1,4 @@
-"""Reads a stored result chunk by chunk, a few of them ahead, from any row on.
+"""Reads a result that the warehouse keeps chunk by chunk, a few of them ahead, from any row on.
 
 Chunks are numbered by rows, not by position: links expire, and a result asked for again may be cut differently. What
 was read stays read; reading goes on at the very next row.
@@ -10,28 +10,70 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
 from queryfleet.errors import QueryCancelledError, WarehouseConnectionError, WarehouseQueryError
-from queryfleet.warehouse.snowflake_connector import row_count
-from queryfleet.warehouse.snowflake_types import ResultPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     import pyarrow as pa
 
     from queryfleet.warehouse.background import BackgroundCalls
-    from queryfleet.warehouse.snowflake_connector import Chunk, Rows, StoredResult
 
-__all__ = ["ResultReader", "StoredPartition", "partitions_of"]
+__all__ = ["Chunk", "Plan", "ResultReader", "Rows", "StoredPartition", "StoredResult", "partitions_of", "row_count"]
+
+Rows: TypeAlias = "pa.Table | list[tuple[object, ...]]"
+
+
+class Chunk(Protocol):
+    """One piece of a result. Can be pickled and read in any process; its link expires."""
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it has."""
+        ...
+
+    @property
+    def byte_count(self) -> int:
+        """Of its rows in memory, as the warehouse says; 0 when they came with the result."""
+        ...
+
+    def read(self) -> Rows:
+        """Download it; raises the driver's own errors."""
+        ...
+
+
+class StoredResult(Protocol):
+    """A result in the warehouse, with links to its pieces."""
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """In the order of the rows."""
+        ...
+
+
+class Plan(Protocol):
+    """How the chunks of one result become batches of one schema."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of all batches."""
+        ...
+
+    def batch(self, chunk: Rows) -> pa.RecordBatch:
+        """Bring a chunk to the schema; raises `WarehouseQueryError` for a value that does not fit."""
+        ...
+
+
+Result = TypeVar("Result", bound=StoredResult)
+Planned = TypeVar("Planned", bound=Plan)
 
 _AHEAD_CHUNKS = 4  # under way at most
 _AHEAD_BYTES = 32 * 1024 * 1024  # likewise, in memory; one chunk may be more
-_LINK_SECONDS = 4 * 3600.0  # links live about six hours
 _TRIES = 4  # for one chunk, each with fresh links
 _PAUSE_SECONDS = 0.25  # before the second one; doubles
 
@@ -43,7 +85,7 @@ class StoredPartition:
     """Some rows of one chunk, and how they are delivered; see `ResultPartition`."""
 
     chunk: Chunk
-    plan: ResultPlan
+    plan: Plan
     skipped: int  # rows at the beginning of the chunk that are not wanted
     row_count: int  # rows after them that are
 
@@ -58,7 +100,7 @@ class StoredPartition:
 
 
 def partitions_of(
-    result: StoredResult, plan: ResultPlan, *, first_row: int, end_row: int | None
+    result: StoredResult, plan: Plan, *, first_row: int, end_row: int | None
 ) -> tuple[StoredPartition, ...]:
     """Return the pieces that hold exactly the rows from `first_row` to before `end_row`."""
     pieces, begin = [], 0
@@ -79,43 +121,52 @@ class _Download:
     rows: Future[Rows]
 
 
-class ResultReader:
+class ResultReader(Generic[Result, Planned]):
     """Reads one result; used by one thread.
 
     Args:
         load: Asks for the result with fresh links; called in the background.
+        plan_of: Makes the plan of a result.
         calls: Where downloads run; stopping it ends every wait here.
         first_row: Where to begin.
+        link_seconds: How long links are good for.
+        needs_rows: The plan depends on the first rows of the result; False: they are not asked for.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        load: Callable[[], StoredResult],
+        load: Callable[[], Result],
+        plan_of: Callable[[Result, Rows | None], Planned],
         calls: BackgroundCalls,
         *,
         first_row: int = 0,
+        link_seconds: float,
+        needs_rows: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
+        self._plan_of = plan_of
         self._calls = calls
+        self._link_seconds = link_seconds
+        self._needs_rows = needs_rows
         self._clock = clock
         self._next_row = first_row
         self._waiting: deque[tuple[int, Chunk]] = deque()  # not asked for yet, each with its first row
         self._downloads: deque[_Download] = deque()
         self._links_end = 0.0
 
-    def plan(self) -> ResultPlan:
-        """Ask for the result and say what its batches look like. Reads its first rows, wherever it begins."""
+    def plan(self) -> Planned:
+        """Ask for the result and say what its batches look like. May read its first rows, wherever it begins."""
         result = self._renew()
-        if not result.chunks:
-            return ResultPlan.of(result.columns, None)
         self._fill()
+        if not result.chunks or not self._needs_rows:
+            return self._plan_of(result, None)
         if self._downloads and self._downloads[0].first_row == 0:
-            return ResultPlan.of(result.columns, self._first()[1])
-        return ResultPlan.of(result.columns, self._calls.run(result.chunks[0].read))
+            return self._plan_of(result, self._first()[1])
+        return self._plan_of(result, self._calls.run(result.chunks[0].read))
 
-    def pieces(self, plan: ResultPlan) -> Iterator[pa.RecordBatch]:
+    def pieces(self, plan: Plan) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, a chunk at a time; raises the driver's own errors."""
         while self._waiting or self._downloads:
             if self._clock() > self._links_end:
@@ -127,14 +178,14 @@ class ResultReader:
             self._next_row = download.first_row + download.chunk.row_count
             yield plan.batch(rows[skipped:] if isinstance(rows, list) else rows.slice(skipped))
 
-    def _renew(self) -> StoredResult:
+    def _renew(self) -> Result:
         """Ask for the result once more, and forget what is under way."""
         result = self._calls.run(self._load)
         ends = accumulate(chunk.row_count for chunk in result.chunks)
         begins = [(end - chunk.row_count, chunk) for end, chunk in zip(ends, result.chunks, strict=True)]
         self._waiting = deque(pair for pair in begins if pair[0] + pair[1].row_count > self._next_row)
         self._downloads.clear()
-        self._links_end = self._clock() + _LINK_SECONDS
+        self._links_end = self._clock() + self._link_seconds
         return result
 
     def _fill(self) -> None:
@@ -160,7 +211,7 @@ class ResultReader:
             except Exception as error:
                 if tries >= _TRIES:
                     raise
-                log.warning("snowflake.chunk_retried", first_row=self._next_row, reason=type(error).__name__)
+                log.warning("warehouse.chunk_retried", first_row=self._next_row, reason=type(error).__name__)
             self._calls.pause(_PAUSE_SECONDS * 2 ** (tries - 1))
             tries += 1
             self._renew()
@@ -173,6 +224,11 @@ def _complete(chunk: Chunk) -> Rows:
     count = row_count(rows)
     if count != chunk.row_count:
         raise WarehouseConnectionError(
-            f"Snowflake delivered {count} rows of a piece that has {chunk.row_count}.", transient=True
+            f"The warehouse delivered {count} rows of a piece that has {chunk.row_count}.", transient=True
         )
     return rows
+
+
+def row_count(rows: Rows) -> int:
+    """Return how many there are."""
+    return len(rows) if isinstance(rows, list) else int(rows.num_rows)
