@@ -25,6 +25,7 @@ from actors.fan_out import FanOut, groups_in
 from actors.login import login_pauses
 from actors.messages import Outcome
 from actors.pivoting import pivoting_of
+from actors.stored_rows import opener_of
 from actors.stubborn import insist, keep_lease
 from actors.takeover import Takeover
 from actors.waiting import is_set, stop, while_wanted
@@ -99,7 +100,7 @@ class Execution:
         self.assignment = assignment
         self._statuses = statuses
         self._store = store
-        self._open_session = open_session
+        self._open_session = opener_of(assignment, open_session, statuses=statuses, store=store)
         self._executor = executor
         self._settings = settings
         self._fetch = fetch
@@ -216,7 +217,7 @@ class Execution:
             self._adopt(session)
             self._deadlines.enter("connect")
             self._connect(session)
-            self.connected = True
+            self.connected = self.assignment.selection is None
             self._deadlines.enter("execute")
             schema = self._begin(session, statement)
             if not self._fetched_elsewhere(session):

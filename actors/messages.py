@@ -42,6 +42,7 @@ class Assignment:
     project: dict[str, JsonValue]  # the project's stored definition: secrets only by reference
     resume: Resume | None = None  # what an earlier attempt has left to this one
     pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows: `PivotTask.to_json`; None: nothing
+    selection: Mapping[str, JsonValue] | None = None  # `RowSelection.to_json`; None: the rows are the warehouse's
 
     @property
     def tag(self) -> QueryTag:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.limits import ProjectLimits
     from queryfleet.pivot.task import PivotTask
+    from queryfleet.results.selection import RowSelection
     from queryfleet.status.record import Acceptance, Failure, StoredRows
     from queryfleet.status.store import StatusStore
 
-__all__ = ["CompiledQuestion", "PivotedStatement", "submit_question", "submit_sql"]
+__all__ = ["CompiledQuestion", "PivotedStatement", "question_key", "submit_question", "submit_sql"]
 
 _CHECK_INLINE_CHARACTERS = 1000  # longer statements are checked in a thread: it takes some µs per character
 
@@ -75,7 +76,9 @@ async def submit_sql(
     await _check(sql, dialect=str(warehouse.get("type")), allow_writes=bool(project.get("allow_writes")))
     asked: list[JsonValue] = [project_uuid, sql, row_limit, context, use_cache, poll_ttl_seconds]
     task = None
+    question: dict[str, JsonValue] | None = None
     if pivot is not None:
+        question = {"sqlQuery": {"sql": sql, "limit": row_limit}}  # whose rows are behind the pivot's
         sql, row_limit, task = pivot.sql, None, pivot.task.to_json()
         asked.append(task)
         await _check(sql, dialect=str(warehouse.get("type")), allow_writes=False)
@@ -96,6 +99,7 @@ async def submit_sql(
         cache_margin_seconds=limits.cache_margin_seconds(),
         poll_ttl_seconds=poll_ttl_seconds,
         queue_max=limits.queue,
+        question=question,
         pivot=task,
     )
     return await statuses.accept(query)
@@ -114,13 +118,16 @@ class CompiledQuestion:
     """A question to the models, as SQL; or its end, where that is known already."""
 
     sql: str  # empty with an `outcome`
-    fields: Mapping[str, JsonValue]  # descriptions of the columns by name, in order
-    timezone: str  # in which times are shown
+    fields: Mapping[str, JsonValue] | None  # descriptions of the columns by name, in order; None: plain SQL
+    timezone: str | None  # in which times are shown; None: as UTC
     question: Mapping[str, JsonValue]  # what was asked, to be kept: `metricQuery`, `parameters`, …
     asked: JsonValue  # the request; a repeat under the same idempotency key has an equal one
     query_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     outcome: Failure | StoredRows | None = None
     pivot: PivotTask | None = None  # what is done with the rows of `sql`; None: nothing
+    selection: RowSelection | None = (
+        None  # rows of a stored result that are those of `sql`; None: the warehouse runs it
+    )
 
 
 async def submit_question(
@@ -160,11 +167,11 @@ async def submit_question(
     warehouse = _warehouse(project, project_uuid)
     key = None
     task = None if question.pivot is None else question.pivot.to_json()
-    if question.outcome is None:
+    if question.outcome is None and question.selection is None:
         # Whatever the warehouse allows, a question only reads, and so its rows may be shared.
         await _check(question.sql, dialect=str(warehouse.get("type")), allow_writes=False)
         if limits.cache:
-            key = _cache_key(project_uuid, project, limits, sql=question.sql, row_limit=None, pivot=task)
+            key = question_key(project_uuid, project, limits, sql=question.sql, pivot=task)
     query = NewQuery(
         query_uuid=question.query_uuid,
         project_uuid=project_uuid,
@@ -183,9 +190,22 @@ async def submit_question(
         timezone=question.timezone,
         question=question.question,
         pivot=task,
+        selection=None if question.selection is None else question.selection.to_json(),
         outcome=question.outcome,
     )
     return await statuses.accept(query)
+
+
+def question_key(
+    project_uuid: str,
+    project: dict[str, JsonValue],
+    limits: ProjectLimits,
+    *,
+    sql: str,
+    pivot: dict[str, JsonValue] | None = None,
+) -> bytes:
+    """Return the cache key of a compiled question; arguments as of `submit_question`."""
+    return _cache_key(project_uuid, project, limits, sql=sql, row_limit=None, pivot=pivot)
 
 
 def _warehouse(project: dict[str, JsonValue], project_uuid: str) -> dict[str, JsonValue]:

@@ -217,6 +217,7 @@ class Supervisor:
             project=project,
             resume=record.resume,
             pivot=record.pivot,
+            selection=record.selection,
         )
         self._assigned[name] = (record.query_uuid, record.attempt)
         try:

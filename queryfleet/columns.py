@@ -15,9 +15,18 @@ from queryfleet.model import Column, ColumnType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LogicalType", "column_of", "columns_of", "logical_field", "logical_type"]
+__all__ = [
+    "LogicalType",
+    "column_of",
+    "columns_of",
+    "has_own_rules",
+    "logical_field",
+    "logical_type",
+    "own_rules_field",
+]
 
 _KEY = b"queryfleet:type"
+_RULES_KEY = b"queryfleet:compared"
 
 
 class LogicalType(StrEnum):
@@ -39,6 +48,21 @@ def logical_type(field: pa.Field) -> LogicalType | None:
     metadata = field.metadata or {}
     value = metadata.get(_KEY)
     return LogicalType(value.decode()) if value is not None else None
+
+
+def own_rules_field(name: str) -> pa.Field:
+    """Return a string field for values that the warehouse compares or orders by other rules than their texts follow.
+
+    Such are names of an enumeration, texts of any case, texts that are padded.
+    """
+    import pyarrow as pa
+
+    return pa.field(name, pa.string(), metadata={_RULES_KEY: b"own"})
+
+
+def has_own_rules(field: pa.Field) -> bool:
+    """Tell whether two different texts of a column may be equal to the warehouse, or their order another one."""
+    return _RULES_KEY in (field.metadata or {})
 
 
 def column_of(field: pa.Field) -> Column:

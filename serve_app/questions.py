@@ -38,7 +38,18 @@ if TYPE_CHECKING:
     from queryfleet.settings import Settings
     from serve_app.models import ProjectModels
 
-__all__ = ["Asked", "Asker", "Terms", "answered", "ask", "compiled", "compiled_sql", "context_of", "parameter_values"]
+__all__ = [
+    "Asked",
+    "Asker",
+    "Terms",
+    "answered",
+    "ask",
+    "compiled",
+    "compiled_sql",
+    "context_of",
+    "parameter_values",
+    "with_repetitions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +161,7 @@ def answered(
         pivot, sql = statement.task, statement.sql
         warnings += [{"message": message} for message in said]
     elif not terms.is_distinct:
-        sql = _with_repetitions(compiled_query, dialect_of(models.warehouse_type))
+        sql = with_repetitions(compiled_query, dialect_of(models.warehouse_type))
     return _asked(
         compiled_query, sql, pivot, terms, zone=_zone(query, models), further=further | {"warnings": warnings}
     )
@@ -192,8 +203,12 @@ def _asked(
     )
 
 
-def _with_repetitions(compiled_query: CompiledQuery, dialect: Dialect) -> str:
-    """Return the SQL of a question without metrics and calculations, equal rows not put together."""
+def with_repetitions(compiled_query: CompiledQuery, dialect: Dialect) -> str:
+    """Return the SQL of a question without metrics and calculations, equal rows not put together.
+
+    Raises:
+        ParameterError: It has metrics or calculations.
+    """
     plan = compiled_query.plan
     if plan.final.group_by != len(plan.final.outputs):
         raise ParameterError(

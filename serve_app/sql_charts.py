@@ -10,7 +10,7 @@ from queryfleet.compiler.dashboard_filters import holds
 from queryfleet.compiler.dialects import DIALECTS
 from queryfleet.compiler.filter_request import parse_rules
 from queryfleet.compiler.filter_values import FilterTarget
-from queryfleet.compiler.filters import FilterGroup, condition
+from queryfleet.compiler.filters import FilterGroup, condition, rules
 from queryfleet.compiler.sql_source import without_limit
 from queryfleet.content.pivot import sql_chart_pivot
 from queryfleet.errors import (
@@ -21,6 +21,7 @@ from queryfleet.errors import (
 )
 from queryfleet.limits import ProjectLimits
 from queryfleet.model import ColumnType
+from queryfleet.semantic.filter_rule import FilterRule
 from queryfleet.warehouse.statement import check_statement, is_plain_query, strip_terminator
 from serve_app.clock import question_time
 from serve_app.pivots import PivotAsked, pivoted_sql
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
     from queryfleet.compiler.dialects import Dialect
     from queryfleet.content.values import SqlChart
     from queryfleet.errors import JsonValue
-    from queryfleet.semantic.filter_rule import FilterRule
     from queryfleet.settings import Settings
     from serve_app.models import ProjectModels
     from serve_app.questions import Asker
     from serve_app.saved_questions import Placed
 
-__all__ = ["SqlAsked", "sql_chart_question"]
+__all__ = ["SqlAsked", "around", "context_for_sql", "sql_chart_question"]
 
 _ALL_ROWS: Final = 2**63 - 1  # some warehouses want a LIMIT beside an OFFSET
 _LISTS: Final = ("dimensions", "metrics", "tableCalculations")
@@ -90,18 +90,20 @@ def sql_chart_question(
     wanted = chart.limit if limit is None else limit[0]
     applied: dict[str, JsonValue] = {name: [] for name in _LISTS}
     dialect = DIALECTS.get(warehouse)
-    rules = () if place is None else _rules(place, applied)
+    holding = () if place is None else _rules(place, applied)
     sorts = () if place is None else _order(place, chart)
-    if dialect is not None and (rules or sorts or limit == (None,)):
+    if dialect is not None and (holding or sorts or limit == (None,)):
         sql, outer = without_limit(strip_terminator(sql, dialect=dialect.grammar), dialect)
         if limit != (None,) and outer.limit is not None:
             wanted = outer.limit if wanted is None else min(wanted, outer.limit)
-        if rules or sorts:
+        if holding or sorts:
             if not is_plain_query(sql, dialect=dialect.grammar):
                 raise ParameterError("The SQL chart cannot be filtered: it is no SELECT or WITH … SELECT.", field="sql")
-            sql = _around(sql, rules, sorts, known=chart.column_types, context=_context(dialect, models, settings))
+            sql = around(
+                sql, holding, sorts, known=chart.column_types, context=context_for_sql(dialect, models, settings)
+            )
         sql += outer.written(_ALL_ROWS if wanted is None else wanted)
-    elif rules:
+    elif holding:
         raise NotSupportedError(
             f"dashboardFilters are not available for a warehouse of type {warehouse!r}.", field="dashboardFilters"
         )
@@ -116,7 +118,8 @@ def sql_chart_question(
     return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)
 
 
-def _context(dialect: Dialect, models: ProjectModels, settings: Settings) -> Context:
+def context_for_sql(dialect: Dialect, models: ProjectModels, settings: Settings) -> Context:
+    """Return what filters around a statement of SQL depend on."""
     return Context(
         dialect=dialect,
         now=question_time(settings),
@@ -138,8 +141,8 @@ def _rules(place: Placed, applied: dict[str, JsonValue]) -> tuple[tuple[FilterRu
             raise InvalidRequestError(f"The request is not valid: {where} must be a list of rules.", **details)
         targeted = [_targeted(each, place.tile_uuid) for each in sent if isinstance(each, dict)]
         kept = [each for each in targeted if each is not None]
-        rules = zip(parse_rules(kept, where), kept, strict=True)
-        holding = [(rule, _fallback(each)) for rule, each in rules if holds(rule)]
+        parsed = zip(parse_rules(kept, where), kept, strict=True)
+        holding = [(rule, _fallback(each)) for rule, each in parsed if holds(rule)]
         applied[name] = [rule.to_json() for rule, _ in holding]
         found += holding
     return tuple(found)
@@ -165,30 +168,45 @@ def _order(place: Placed, chart: SqlChart) -> tuple[tuple[str, bool, bool | None
     )
 
 
-def _around(
+def around(
     sql: str,
-    rules: Sequence[tuple[FilterRule, ColumnType | None]],
+    filters: Sequence[tuple[FilterRule | FilterGroup, ColumnType | None]],
     sorts: Sequence[tuple[str, bool, bool | None]],
     *,
     known: Mapping[str, ColumnType],
     context: Context,
+    is_distinct: bool = False,
 ) -> str:
-    """Return a statement that reads a chart's with rules and an order around it."""
+    """Return a statement that reads another one with filters and an order around it.
+
+    Args:
+        sql: The other one, without a terminator.
+        filters: All of which must hold; with the type of the column of a rule, where that is told.
+        sorts: Column, whether it is descending, and where NULL comes; None: as the warehouse does.
+        known: Types of columns.
+        context: Of the warehouse and the caller.
+        is_distinct: Rows that are equal are put together.
+
+    Raises:
+        FieldReferenceError: A column has a name that cannot be quoted.
+        ParameterError: A value does not fit.
+    """
     dialect = context.dialect
-    types = {rule.field_id: type_ for rule, type_ in rules if type_ is not None} | dict(known)
-    guessed = {rule.field_id: _guessed(rule) for rule, _ in rules}
+    types = {each.field_id: type_ for each, type_ in filters if type_ is not None and isinstance(each, FilterRule)}
+    types |= dict(known)
+    guessed = {rule.field_id: _guessed(rule) for each, _ in filters for rule in rules(each)}
 
     def target(name: str) -> FilterTarget:
         if any(each in name for each in '"`\\'):
             raise FieldReferenceError("The name of a SQL column must not hold a quotation mark or a backslash.")
         return FilterTarget(sql=dialect.quote(name), type=types.get(name) or guessed[name])
 
-    where = condition(FilterGroup(members=tuple(rule for rule, _ in rules)), target, context) if rules else None
+    where = condition(FilterGroup(members=tuple(each for each, _ in filters)), target, context) if filters else None
     order = ", ".join(
         f"{dialect.quote(name)}{' DESC' if is_descending else ''}" + _nulls(first)
         for name, is_descending, first in sorts
     )
-    lines = ["SELECT *", f"FROM (\n{sql}\n) AS {dialect.quote('sql_query')}"]
+    lines = [f"SELECT {'DISTINCT ' if is_distinct else ''}*", f"FROM (\n{sql}\n) AS {dialect.quote('sql_query')}"]
     lines += [] if where is None else [f"WHERE {where}"]
     lines += [f"ORDER BY {order}"] if order else []
     return "\n".join(lines)

@@ -10,12 +10,14 @@ from queryfleet.compiler.filters import FilterGroup
 from queryfleet.compiler.metric_query import MetricQuery, SqlDimension
 from queryfleet.compiler.parameters import resolve_parameters
 from queryfleet.compiler.request import parse_date_zoom, parse_metric_query
-from queryfleet.errors import FieldReferenceError, ForbiddenError, ParameterError
+from queryfleet.errors import FieldReferenceError, ForbiddenError
 from queryfleet.semantic.explore import Dimension, Metric
 from queryfleet.semantic.field_set import expanded_fields
 from serve_app.permitted import find_explore
 from serve_app.questions import Terms, answered, parameter_values
 from serve_app.saved_questions import layered, limited_by_request, parsed_sorts
+from serve_app.stored_answers import DrillDown, rows_of_models
+from serve_app.underlying_sql import underlying_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from queryfleet.schemas.saved_requests import UnderlyingDataRequest
     from queryfleet.semantic.explore import Explore, Field
     from queryfleet.settings import Settings
-    from queryfleet.status.record import StoredQuestion
+    from queryfleet.status.record import QueryRecord, StoredQuestion
     from serve_app.models import ProjectModels
     from serve_app.questions import Asked, Asker
 
@@ -35,6 +37,7 @@ _COLUMNS_MAX: Final = 50  # of those that no model lists
 
 def underlying_question(
     body: UnderlyingDataRequest,
+    record: QueryRecord,
     source: StoredQuestion,
     *,
     models: ProjectModels,
@@ -43,29 +46,30 @@ def underlying_question(
 ) -> Asked:
     """Compile the question for the rows behind an earlier query, under the caller's rights of today.
 
+    It chooses from the stored rows of the earlier query where these are sure to be the same.
+
     Args:
         body: The request.
-        source: What the earlier query asked.
+        record: The earlier query, of the caller's own.
+        source: What it asked.
         models: Of the project.
         asker: The caller.
         settings: Of the service.
 
     Raises:
-        ParameterError: The earlier query did not ask the models, or a value does not fit.
+        ParameterError: A value does not fit.
         FieldReferenceError: The item, or a field of a filter or sort, does not exist.
         RequestError: The question cannot be asked any more; the class and the message say why.
     """
     stored = source["question"] or {}
     asked = stored.get("metricQuery")
     if not isinstance(asked, dict):
-        raise ParameterError(
-            "Only queries that ask the models have underlying data; this one is SQL.",
-            field="underlyingDataSourceQueryUuid",
-        )
+        return underlying_sql(body, record, source, models=models, asker=asker, settings=settings)
     earlier = parse_metric_query(asked)
     explore = find_explore(models.catalog, earlier.explore, asker.attributes, with_broken=asker.may_run_sql)
-    saved, zoom = stored.get("parameters"), body.dateZoom or stored.get("dateZoom")
-    parameters = layered(saved if isinstance(saved, dict) else {}, parameter_values(body.parameters))
+    found, zoom = stored.get("parameters"), body.dateZoom or stored.get("dateZoom")
+    saved = found if isinstance(found, dict) else {}
+    parameters = layered(saved, parameter_values(body.parameters))
     may = _May(explore, asker, frozenset(resolve_parameters(explore.parameters, parameters)))
     columns = _listed(body.underlyingDataItemId, earlier, explore, may)
     if columns is None:
@@ -80,7 +84,20 @@ def underlying_question(
         is_saved="chartUuid" in stored,
         origin={name: stored[name] for name in ("chartUuid", "chartVersionUuid") if name in stored},
     )
-    return answered(query, explore, models, asker, settings, terms=terms)
+    answer = answered(query, explore, models, asker, settings, terms=terms)
+    if zoom or body.invalidateCache or answer.question.outcome is not None:
+        return answer
+    drill = DrillDown(
+        query=query,
+        parameters=parameters,
+        is_distinct=body.distinct,
+        earlier=earlier,
+        earlier_parameters=saved,
+        is_saved=terms.is_saved,
+        explore=explore,
+    )
+    selection = rows_of_models(drill, record, source, models=models, asker=asker, settings=settings)
+    return replace(answer, question=replace(answer.question, selection=selection))
 
 
 def _question(

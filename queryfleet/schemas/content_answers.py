@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ContentAnswer", "ContentListAnswer", "ContentVersionsAnswer", "DashboardQueryAnswer", "DeletedAnswer"]
+__all__ = [
+    "ContentAnswer",
+    "ContentListAnswer",
+    "ContentVersionsAnswer",
+    "DashboardQueryAnswer",
+    "DeletedAnswer",
+    "UnderlyingDataAnswer",
+]
 
 
 _UUID = "5a1e7c1e-7f0e-4b39-9d0a-0c6a2c1d9b11"
@@ -172,3 +179,40 @@ class DashboardQueryAnswer(_Wire):
         }
     )
     results: DashboardResults
+
+
+class UnderlyingDataResults(_Part):
+    """An accepted drill-down. With `waitMs`, the members of `PollResults` are here too."""
+
+    queryUuid: str
+    cacheMetadata: dict[str, Any]
+    answeredFrom: Literal["storedResult", "warehouse"] = Field(
+        description="`storedResult`: rows that are stored already; `warehouse`: it is asked."
+    )
+    metricQuery: dict[str, Any] | None = Field(default=None, description="As it is run; not of an earlier SQL query.")
+    fields: dict[str, dict[str, Any]] = Field(description="Descriptions of columns that are fields of the models.")
+    warnings: list[dict[str, Any]]
+    parameterReferences: list[str]
+    usedParametersValues: dict[str, Any]
+    resolvedTimezone: str | None
+    status: Literal["pending", "running", "ready", "error", "cancelled"]
+
+
+class UnderlyingDataAnswer(_Wire):
+    """The question is committed: poll it."""
+
+    model_config = _example(
+        {
+            "queryUuid": _UUID,
+            "cacheMetadata": {"cacheHit": False},
+            "answeredFrom": "storedResult",
+            "metricQuery": _QUERY | {"filters": {"dimensions": {"and": [_RULE]}}},
+            "fields": {"orders_status": {"fieldType": "dimension", "type": "string", "name": "status"}},
+            "warnings": [],
+            "parameterReferences": [],
+            "usedParametersValues": {},
+            "resolvedTimezone": "UTC",
+            "status": "pending",
+        }
+    )
+    results: UnderlyingDataResults

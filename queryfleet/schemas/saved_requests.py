@@ -97,13 +97,16 @@ class UnderlyingDataRequest(SavedRequest):
         },
     )
 
-    underlyingDataSourceQueryUuid: str = Field(description="One of the caller's own queries to the models.")
+    underlyingDataSourceQueryUuid: str = Field(description="One of the caller's own queries.")
     filters: dict[str, Any] = Field(description="Groups under `dimensions` and `metrics`: the values of the cell.")
     underlyingDataItemId: str | None = Field(default=None, description="The field whose value was clicked.")
     dateZoom: dict[str, Any] | None = Field(default=None, description="Absent: that of the source.")
     limit: int | None = Field(default=500, ge=0, description="Rows; null: as many as are allowed.")
     sorts: list[dict[str, Any]] | None = None
-    distinct: bool = Field(default=True, description="False: rows that are equal in all columns stay.")
+    distinct: bool = Field(
+        default=True,
+        description="False: rows that are equal in all columns stay, as rows of a SQL query do unless asked.",
+    )
 
 
 class SqlChartRequest(SavedRequest):

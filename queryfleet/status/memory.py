@@ -362,6 +362,7 @@ def _new_row(query: NewQuery, now: datetime) -> Row:
     names = (
         *("query_uuid", "project_uuid", "user_uuid", "context", "sql", "row_limit", "idempotency_key"),
         *("request_hash", "cache_key", "poll_ttl_seconds", "fields", "timezone", "question", "pivot"),
+        "selection",
     )
     row: Row = dict.fromkeys(_NONE_YET) | {name: getattr(query, name) for name in names} | _NO_ROWS
     row |= {"created_at": now, "queued_at": now, "polled_at": now, "warnings": []}

@@ -99,7 +99,13 @@ class MemoryReads:
     async def load_question(self, query_uuid: str) -> StoredQuestion | None:
         """Return what a query asked; see `StatusStore.load_question`."""
         row = self._queries.get(query_uuid)
-        return None if row is None else StoredQuestion(question=row["question"], pivot=row["pivot"])
+        return (
+            None
+            if row is None
+            else StoredQuestion(
+                question=row["question"], pivot=row["pivot"], sql=row["sql"], cache_key=row["cache_key"]
+            )
+        )
 
     async def load_many(self, query_uuids: Sequence[str]) -> list[QueryRecord]:
         """Return many queries; see `StatusStore.load_many`."""

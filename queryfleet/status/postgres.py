@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresStatusStore"]
 
 _ACCEPT_TRIES = 5  # a query to wait for may end between two looks
-_DOCUMENTS = ("fields", "question", "pivot")
+_DOCUMENTS = ("fields", "question", "pivot", "selection")
 _LEADER_TRIES = 5  # another query may become the one to wait for between a look and a write
 _SETTLE = ("settle_followers", "promote_follower")  # what those who wait for an ended query get
 _QUEUE_FULL_SECONDS = 5

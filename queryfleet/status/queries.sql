@@ -3,10 +3,11 @@
 -- name: accept
 -- Store a new query. No row: its project has too many waiting, or another query with its cache key runs already.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
-                   fields, timezone, question, pivot, cache_key, is_leader, poll_ttl_seconds, polled_at)
+                   fields, timezone, question, pivot, selection, cache_key, is_leader, poll_ttl_seconds,
+                   polled_at)
 select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(row_limit)s, %(idempotency_key)s,
-       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(cache_key)s, %(is_leader)s,
-       %(poll_ttl_seconds)s, now()
+       %(request_hash)s, %(fields)s, %(timezone)s, %(question)s, %(pivot)s, %(selection)s, %(cache_key)s,
+       %(is_leader)s, %(poll_ttl_seconds)s, now()
 where (select count(*) from query
        where status = 'pending' and project_uuid = %(project_uuid)s and leader_uuid is null) < %(queue_max)s
 on conflict (cache_key) where is_leader and status in ('pending', 'running') do nothing
@@ -81,7 +82,7 @@ select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_li
        q.byte_count, q.chunk_count, q.error_name, q.error_message, q.error_status, q.error_details, q.warnings,
        q.created_at, q.claimed_at, q.executing_at, q.fetching_at, q.finishing_at, q.ended_at, q.results_expire_at,
        q.result_query_uuid, q.result_attempt, q.cache_hit, q.results_created_at, q.truncated, q.poll_ttl_seconds,
-       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot,
+       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot, q.selection,
        q.pivot_details,
        case when q.status = 'pending' and l.status = 'running'
             then to_jsonb(l) - array['sql', 'arrow_schema', 'fields', 'question', 'pivot', 'pivot_details'] end as leader,
@@ -90,8 +91,8 @@ from query q left join query l on l.query_uuid = q.leader_uuid
 where q.query_uuid = %(query_uuid)s;
 
 -- name: load_question
--- What one query asked of the models, and what is done with its rows.
-select question, pivot from query where query_uuid = %(query_uuid)s;
+-- What one query asked, as SQL and of the models, and what is done with its rows.
+select question, pivot, sql, cache_key from query where query_uuid = %(query_uuid)s;
 
 -- name: load_many
 -- As `load`, for many at once.
@@ -100,7 +101,7 @@ select q.query_uuid, q.project_uuid, q.user_uuid, q.context, '' as sql, q.row_li
        q.byte_count, q.chunk_count, q.error_name, q.error_message, q.error_status, q.error_details, q.warnings,
        q.created_at, q.claimed_at, q.executing_at, q.fetching_at, q.finishing_at, q.ended_at, q.results_expire_at,
        q.result_query_uuid, q.result_attempt, q.cache_hit, q.results_created_at, q.truncated, q.poll_ttl_seconds,
-       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot,
+       q.leader_uuid, q.objects_deleted_at, q.fields, q.timezone, q.pivot, q.selection,
        q.pivot_details,
        case when q.status = 'pending' and l.status = 'running'
             then to_jsonb(l) - array['sql', 'arrow_schema', 'fields', 'question', 'pivot', 'pivot_details'] end as leader,

@@ -79,6 +79,7 @@ class NewQuery:
     timezone: str | None = None  # in which times are shown; None: as UTC
     question: Mapping[str, JsonValue] | None = None  # what was asked of the models
     pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows: `PivotTask.to_json`; None: nothing
+    selection: Mapping[str, JsonValue] | None = None  # which stored rows it has: `RowSelection.to_json`; None: it asks
     outcome: Failure | StoredRows | None = None  # set: it has ended already, and nobody will run it
 
 
@@ -172,6 +173,7 @@ class QueryRecord:
     fields: Mapping[str, JsonValue] | None = None  # descriptions of the columns by name, in order; None: plain SQL
     timezone: str | None = None  # in which times are shown; None: as UTC
     pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows; None: nothing
+    selection: Mapping[str, JsonValue] | None = None  # which rows of a stored result it has; None: the warehouse's
     pivot_details: Mapping[str, JsonValue] | None = None  # what a page says of it; None until the columns are known
 
     @property
@@ -277,6 +279,8 @@ class StoredQuestion(TypedDict):
 
     question: dict[str, JsonValue] | None  # of the models: `metricQuery`, `parameters`, …; None: plain SQL
     pivot: dict[str, JsonValue] | None  # what is done with the rows; None: nothing
+    sql: str  # what runs, or would run if the rows were not stored already
+    cache_key: bytes | None  # as of `NewQuery`
 
 
 class KnownToken(TypedDict):

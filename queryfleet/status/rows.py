@@ -49,6 +49,7 @@ def new_values(query: NewQuery) -> Row:
         "timezone": query.timezone,
         "question": query.question,
         "pivot": query.pivot,
+        "selection": query.selection,
     }
 
 
@@ -163,6 +164,7 @@ def record_of(row: Row) -> QueryRecord:
         fields=row["fields"],
         timezone=row["timezone"],
         pivot=row["pivot"],
+        selection=row["selection"],
         pivot_details=row["pivot_details"],
     )
 

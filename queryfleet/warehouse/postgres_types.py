@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from queryfleet.columns import LogicalType, logical_field
+from queryfleet.columns import LogicalType, logical_field, own_rules_field
 from queryfleet.errors import WarehouseQueryError
 from queryfleet.warehouse.shaping import unique_names
 
@@ -158,7 +158,7 @@ def _wrapped_column(  # noqa: PLR0911 - a table of types, one line each
 
     kind, alias = _type_name(field), f"c{number}"
     if kind in _DIRECT:
-        return ColumnPlan(expression=alias, field=pa.field(name, field.type))
+        return ColumnPlan(expression=alias, field=_direct_field(name, kind, field))
     if kind in _DIRECT_ARRAYS:
         return ColumnPlan(expression=alias, field=pa.field(name, field.type), guarded=True)
     if kind == "oid":
@@ -170,7 +170,7 @@ def _wrapped_column(  # noqa: PLR0911 - a table of types, one line each
     if kind.startswith("_") and pa.types.is_list(field.type):
         expression = f"array_to_json({alias})::text"
         return ColumnPlan(expression=expression, field=logical_field(name, LogicalType.JSON))
-    return ColumnPlan(expression=f"{alias}::text", field=pa.field(name, pa.string()))
+    return ColumnPlan(expression=f"{alias}::text", field=own_rules_field(name))
 
 
 def _bare_column(name: str, number: int, field: pa.Field) -> ColumnPlan:
@@ -178,7 +178,7 @@ def _bare_column(name: str, number: int, field: pa.Field) -> ColumnPlan:
 
     kind, alias = _type_name(field), f"c{number}"
     if kind in _DIRECT:
-        return ColumnPlan(expression=alias, field=pa.field(name, field.type))
+        return ColumnPlan(expression=alias, field=_direct_field(name, kind, field))
     if kind == "numeric":
         return _numeric_column(name, alias, field, text_form=_Form.NUMBER_TEXT)
     if kind in {"json", "jsonb"}:
@@ -186,6 +186,12 @@ def _bare_column(name: str, number: int, field: pa.Field) -> ColumnPlan:
     if kind == "uuid":
         return ColumnPlan(expression=alias, field=pa.field(name, pa.string()), form=_Form.UUID)
     raise _undeliverable(pa.field(name, field.type), f"the type {kind}")
+
+
+def _direct_field(name: str, kind: str, field: pa.Field) -> pa.Field:
+    import pyarrow as pa
+
+    return own_rules_field(name) if kind == "bpchar" else pa.field(name, field.type)  # spaces at its end do not count
 
 
 def _numeric_column(name: str, expression: str, field: pa.Field, *, text_form: _Form) -> ColumnPlan:

@@ -13,7 +13,7 @@ from queryfleet.content.record import ContentKind, StoredContent
 from queryfleet.content.values import saved_chart, sql_chart
 from queryfleet.errors import NotFoundError
 from queryfleet.limits import ProjectLimits
-from queryfleet.schemas.content_answers import DashboardQueryAnswer
+from queryfleet.schemas.content_answers import DashboardQueryAnswer, UnderlyingDataAnswer
 from queryfleet.schemas.model_answers import MetricQueryAnswer
 from queryfleet.schemas.requests import QueryContext
 from queryfleet.schemas.responses import ExecuteAnswer
@@ -37,6 +37,7 @@ from serve_app.sql_charts import SqlAsked, sql_chart_question
 from serve_app.underlying_data import underlying_question
 
 if TYPE_CHECKING:
+    from queryfleet.status.record import Acceptance
     from serve_app.models import ProjectModels
 
 __all__ = ["router"]
@@ -157,7 +158,7 @@ async def execute_dashboard_sql_chart(
     "/underlying-data",
     operation_id="executeUnderlyingDataQuery",
     summary="Show the rows behind a value",
-    responses={200: {"model": MetricQueryAnswer}, **_ERRORS},
+    responses={200: {"model": UnderlyingDataAnswer}, **_ERRORS},
     response_model=None,
     openapi_extra=body_of(UnderlyingDataRequest),
 )
@@ -171,7 +172,10 @@ async def execute_underlying_data(
 ) -> Response:
     """Ask for the rows behind a value of one of the caller's queries: the columns that the models list for it.
 
-    The filters are those of the request, which are the values of the cell; those of the models hold as always.
+    The filters are those of the request, which are the values of the cell; those of the models hold as always. Where
+    the stored result of the earlier query is sure to hold the rows they are chosen from it (`answeredFrom`), else the
+    warehouse is asked. Of a SQL query they are its own rows; where only the warehouse has them, that needs the right to
+    run SQL.
     """
     project_uuid = caller.enter(projectUuid)
     settings = services.settings
@@ -184,8 +188,18 @@ async def execute_underlying_data(
         raise NotFoundError("There is no such query.", queryUuid=source_uuid)
     models = await services.models.of(project_uuid)
     asker = asker_of(caller, project_uuid)
-    asked = await asyncio.to_thread(underlying_question, body, source, models=models, asker=asker, settings=settings)
-    return await _commit(services, caller, models, asked, body, held_ms=held_ms, idempotency_key=idempotency_key)
+    asked = await asyncio.to_thread(
+        underlying_question, body, record, source, models=models, asker=asker, settings=settings
+    )
+    acceptance = await _accepted(services, caller, models, asked, body, idempotency_key=idempotency_key)
+    is_stored = asked.question.selection is not None
+    if not acceptance.created:  # what counts is how the first request of this key was answered
+        first = await services.queries.load(
+            acceptance.query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid
+        )
+        is_stored = first.selection is not None or first.cache_hit
+    members = asked.members | {"answeredFrom": "storedResult" if is_stored or acceptance.cache_hit else "warehouse"}
+    return await answer_to(services, caller, acceptance, members, wait_ms=held_ms, project_uuid=project_uuid)
 
 
 async def _sql_chart_of(services: Services, project_uuid: str, body: SqlChartRequest) -> StoredContent:
@@ -237,7 +251,22 @@ async def _commit(
     held_ms: int,
     idempotency_key: str | None,
 ) -> Response:
-    acceptance = await submitted(
+    acceptance = await _accepted(services, caller, models, asked, body, idempotency_key=idempotency_key)
+    return await answer_to(
+        services, caller, acceptance, asked.members, wait_ms=held_ms, project_uuid=models.project_uuid
+    )
+
+
+async def _accepted(
+    services: Services,
+    caller: Account,
+    models: ProjectModels,
+    asked: Asked,
+    body: SavedRequest,
+    *,
+    idempotency_key: str | None,
+) -> Acceptance:
+    return await submitted(
         services,
         caller,
         models,
@@ -246,9 +275,6 @@ async def _commit(
         idempotency_key=idempotency_key,
         use_cache=not body.invalidateCache,
         poll_ttl_seconds=body.pollTtl,
-    )
-    return await answer_to(
-        services, caller, acceptance, asked.members, wait_ms=held_ms, project_uuid=models.project_uuid
     )
 
 

@@ -56,8 +56,18 @@ async def test_question_can_be_read_back_with_its_pivot(statuses):
     query, sql = new_query(question=asked, pivot=TASK), new_query()
     for each in (query, sql):
         await statuses.accept(each)
-    assert await statuses.load_question(query.query_uuid) == {"question": asked, "pivot": TASK}
-    assert await statuses.load_question(sql.query_uuid) == {"question": None, "pivot": None}
+    assert await statuses.load_question(query.query_uuid) == {
+        "question": asked,
+        "pivot": TASK,
+        "sql": query.sql,
+        "cache_key": None,
+    }
+    assert await statuses.load_question(sql.query_uuid) == {
+        "question": None,
+        "pivot": None,
+        "sql": sql.sql,
+        "cache_key": None,
+    }
     assert await statuses.load_question("00000000-0000-4000-8000-000000000000") is None
 
 

@@ -392,7 +392,7 @@ async def test_underlying_data_of_a_cell_are_its_rows(market):
 
 
 async def test_underlying_data_of_a_query_that_is_not_the_caller_s_is_not_found(market):
-    """Another user's, unknown, not a uuid: 404; a SQL query has none: 400; an unknown item: 400."""
+    """Another user's, unknown, not a uuid: 404; a column that a SQL query lacks and an unknown item: 400."""
     source = await results(market, "metric-query", query=BY_CITY)
     asked = {"underlyingDataSourceQueryUuid": source["queryUuid"], "filters": {}}
     error_of(await run(market, "underlying-data", **asked, who="north"), 404, "NotFoundError")
@@ -400,8 +400,8 @@ async def test_underlying_data_of_a_query_that_is_not_the_caller_s_is_not_found(
         body = asked | {"underlyingDataSourceQueryUuid": query_uuid}
         error_of(await run(market, "underlying-data", **body), 404, "NotFoundError")
     sql = await results(market, "sql", sql="select 1 as n")
-    body = asked | {"underlyingDataSourceQueryUuid": sql["queryUuid"]}
-    error_of(await run(market, "underlying-data", **body), 400, "ParameterError")
+    body = asked | {"underlyingDataSourceQueryUuid": sql["queryUuid"], "underlyingDataItemId": "m"}
+    error_of(await run(market, "underlying-data", **body), 400, "FieldReferenceError")
     body = asked | {"underlyingDataItemId": "sales_sale_cnt"}
     error = error_of(await run(market, "underlying-data", **body), 400, "FieldReferenceError")
     assert "`sales_sale_count`" in error["message"]

@@ -7,10 +7,12 @@ import pytest
 from queryfleet.errors import FieldReferenceError, ForbiddenError, ParameterError
 from queryfleet.schemas.saved_requests import UnderlyingDataRequest
 from queryfleet.settings import Settings
+from queryfleet.status.record import StoredQuestion
 from serve_app.models import ProjectModels
 from serve_app.questions import Asker
 from serve_app.underlying_data import underlying_question
 from tests.fixtures.statuses import PROJECT
+from tests.unit.test_queries import record
 
 MODELS = {
     "orders.yml": """
@@ -77,7 +79,10 @@ def drill(models):
             UnderlyingDataRequest.model_validate(
                 {"underlyingDataSourceQueryUuid": "x", "filters": {}, "underlyingDataItemId": item} | body
             ),
-            {"question": {"metricQuery": asked | (source or {})} | (stored or {}), "pivot": None},
+            record(),
+            StoredQuestion(
+                question={"metricQuery": asked | (source or {})} | (stored or {}), pivot=None, sql="", cache_key=None
+            ),
             models=models,
             asker=Asker(attributes={"level": level} if level else {}, may_run_sql=may_run_sql),
             settings=Settings(),
@@ -144,13 +149,16 @@ def test_date_zoom_of_the_source_holds_for_the_filters(drill):
     assert filtered(stored={"dateZoom": {"granularity": "month"}}) == "orders_ordered_at_month"
 
 
-def test_unknown_item_and_plain_sql_have_no_underlying_data(drill, models):
+def test_unknown_item_is_refused_and_sql_needs_the_right_to_run_it(drill, models):
     """The message has the nearest name; items of the source's own are known."""
     with pytest.raises(FieldReferenceError, match="`orders_revenue`"):
         drill("orders_revenu")
     calculation = {"name": "c", "displayName": "c", "formula": "=orders_order_count"}
     assert selected(drill("c", source={"tableCalculations": [calculation]}))[0]
     body = UnderlyingDataRequest.model_validate({"underlyingDataSourceQueryUuid": "x", "filters": {}})
-    source = {"question": None, "pivot": None}
-    with pytest.raises(ParameterError, match="SQL"):
-        underlying_question(body, source, models=models, asker=Asker(), settings=Settings())
+    source = StoredQuestion(question=None, pivot=None, sql="select 1 as n", cache_key=None)
+    with pytest.raises(ForbiddenError, match="run SQL"):
+        underlying_question(body, record(), source, models=models, asker=Asker(), settings=Settings())
+    editor = Asker(may_run_sql=True)
+    asked = underlying_question(body, record(), source, models=models, asker=editor, settings=Settings())
+    assert "(\nselect 1 as n\n)" in asked.question.sql

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LATEST", "migrate", "schema_version"]
 
-LATEST = "0008"
+LATEST = "0009"
 
 # Any 64-bit number that nobody else uses: it keeps two processes from migrating one database at once.
 _LOCK = 7_221_408_911_442
