@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from queryfleet.client.carried import CarriedAnswer, CarriedRequest
     from queryfleet.settings import Settings
 
 __all__ = ["http_application"]
@@ -42,4 +43,33 @@ def http_application(settings: Settings) -> Any:
 
 
 class _Ingress:
-    """Holds the application in a replica."""
+    """Holds the application in a replica, and answers what comes through Ray: see `queryfleet.ray`.
+
+    A caller's token is checked here, request by request, as over HTTP.
+    """
+
+    app: Any  # the application, put here by Serve
+
+    async def about(self) -> dict[str, str]:
+        """Return the versions that a caller has to fit."""
+        from queryfleet import __version__
+
+        return {"queryfleet": __version__}
+
+    async def carry(self, request: CarriedRequest) -> CarriedAnswer:
+        """Answer a request as if it had come over HTTP."""
+        from serve_app.carried import answer_of
+
+        return await answer_of(self.app, request)
+
+    async def grant(self, authorization: str, project_uuid: str, query_uuid: str) -> str:
+        """Return leave to read the chunks of a result; see `serve_app.grants.new_grant`."""
+        from serve_app.grants import new_grant
+
+        return await new_grant(self.app.state.services, authorization, project_uuid, query_uuid)
+
+    async def granted_chunk(self, grant: str, index: int) -> bytes:
+        """Return the stored lines of a chunk; see `serve_app.grants.granted_chunk`."""
+        from serve_app.grants import granted_chunk
+
+        return await granted_chunk(self.app.state.services, grant, index)

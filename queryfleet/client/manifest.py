@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from queryfleet.errors import JsonValue
 
-__all__ = ["ChunkLister", "ListedChunk", "Manifest", "parse_manifest", "plain_chunk", "schema_of", "typed_chunk"]
+__all__ = [
+    "ChunkLister",
+    "ListedChunk",
+    "Manifest",
+    "check_lines",
+    "counted",
+    "parse_manifest",
+    "plain_chunk",
+    "schema_of",
+    "typed_chunk",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +93,15 @@ def plain_chunk(lines: bytes, chunk: ListedChunk, schema: pa.Schema) -> pa.Recor
     Raises:
         ResultCorruptError: They are not the bytes or rows of the manifest.
     """
+    check_lines(lines, chunk)
+    batch = plain_rows(lines, schema)
+    return counted(batch, chunk) if batch is not None else None
+
+
+def check_lines(lines: bytes, chunk: ListedChunk) -> None:
+    """Raise `ResultCorruptError` unless these are the bytes of the manifest."""
     if len(lines) != chunk.byte_count or f"{zlib.crc32(lines):08x}" != chunk.crc32:
         raise ResultCorruptError(f"Chunk {chunk.index} is damaged: its checksum is not that of the manifest.")
-    batch = plain_rows(lines, schema)
-    return _counted(batch, chunk) if batch is not None else None
 
 
 def typed_chunk(stream: bytes, chunk: ListedChunk) -> pa.RecordBatch:
@@ -99,12 +114,13 @@ def typed_chunk(stream: bytes, chunk: ListedChunk) -> pa.RecordBatch:
 
     try:
         with pa.ipc.open_stream(stream) as reader:
-            return _counted(reader.read_next_batch(), chunk)
+            return counted(reader.read_next_batch(), chunk)
     except (pa.ArrowException, StopIteration) as error:
         raise ResultCorruptError(f"Chunk {chunk.index} came as no Arrow stream.") from error
 
 
-def _counted(batch: pa.RecordBatch, chunk: ListedChunk) -> pa.RecordBatch:
+def counted(batch: pa.RecordBatch, chunk: ListedChunk) -> pa.RecordBatch:
+    """Return a batch that has as many rows as the manifest says; raises `ResultCorruptError` for another."""
     if batch.num_rows != chunk.row_count:
         raise ResultCorruptError(f"Chunk {chunk.index} has {batch.num_rows} rows instead of {chunk.row_count}.")
     return batch

@@ -1,0 +1,117 @@
+"""From a connected Ray to a client of the service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queryfleet.client.blocking import Client
+from queryfleet.client.carried import CarryingTransport
+from queryfleet.errors import ConfigurationError
+from queryfleet.ray.door import Door, open_door
+from queryfleet.ray.rows import RayRows, is_ray_client
+from queryfleet.ray.versions import check_ray, check_release
+
+if TYPE_CHECKING:
+    from queryfleet.client.retry import RetryPolicy
+    from queryfleet.ray.door import ServeHandle
+
+__all__ = ["RayClient", "connect"]
+
+_APPLICATION = "queryfleet"
+
+
+class RayClient(Client):
+    """The client, with its requests carried by Ray instead of HTTP."""
+
+    def __init__(self, door: Door, *, token: str, retry: RetryPolicy | None, timeout_seconds: float) -> None:
+        super().__init__(
+            f"http://{door.application}.ray.internal",  # a name for messages; nothing is looked up
+            token=token,
+            retry=retry,
+            timeout_seconds=timeout_seconds,
+            transport=CarryingTransport(door.carry),
+        )
+        self._door = door
+
+    @property
+    def handle(self) -> ServeHandle:
+        """The Serve handle by which requests go."""
+        return self._door.handle
+
+    def rows(self, project_uuid: str, query_uuid: str) -> RayRows:
+        """Return the rows of one query as objects of Ray; asks nothing yet."""
+        return RayRows(
+            self._door,
+            self._session.headers["Authorization"],
+            send=self._send,
+            project_uuid=project_uuid,
+            query_uuid=query_uuid,
+        )
+
+
+def connect(
+    *,
+    token: str,
+    address: str | None = None,
+    application: str = _APPLICATION,
+    retry: RetryPolicy | None = None,
+    timeout_seconds: float = 30.0,
+) -> RayClient:
+    """Return a client of the service that runs on a Ray cluster.
+
+    Args:
+        token: A personal token of the service; the replicas check it.
+        address: `ray://host:10001`, or what else `ray.init` takes; None when this process is connected already.
+        application: Name of the service's Serve application.
+        retry: How long to repeat; the default is 30 seconds.
+        timeout_seconds: For one answer, on top of the time the service was asked to wait.
+
+    Raises:
+        ConfigurationError: Ray is missing, not connected or of another version, or no service runs there.
+    """
+    _require_ray()
+    _join(address)
+    door = open_door(application)
+    check_release(door.about().get("queryfleet", ""))
+    return RayClient(door, token=token, retry=retry, timeout_seconds=timeout_seconds)
+
+
+def _require_ray() -> None:
+    try:
+        import ray.serve  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed; install what this needs with `pip install 'queryfleet[ray]'`, "
+            "in the cluster's version of Ray."
+        ) from error
+
+
+def _join(address: str | None) -> None:
+    import ray
+    from ray.util.client import ray as client
+
+    if not ray.is_initialized():
+        if address is None:
+            raise ConfigurationError(
+                "This process is not connected to Ray: call ray.init('ray://host:10001') first, or give address=."
+            )
+        try:
+            ray.init(address, log_to_driver=False)
+        except (RuntimeError, ConnectionError, ValueError) as error:
+            raise _refused(address, error) from error
+    if is_ray_client():
+        check_ray(client.get_context().client_worker.connection_info(), ray_version=ray.__version__)
+
+
+def _refused(address: str, error: Exception) -> ConfigurationError:
+    import platform
+
+    import ray
+
+    reason = str(error).strip().splitlines()
+    return ConfigurationError(
+        f"Ray at {address} cannot be used ({reason[0] if reason else type(error).__name__}). This process has Ray "
+        f"{ray.__version__} and Python {platform.python_version()}; the cluster needs the very same Ray and the same "
+        "Python minor version. Over HTTP, `queryfleet.Client` fits any Python from 3.11 on.",
+        cause=" ".join(reason)[:500],
+    )
