@@ -189,7 +189,8 @@ class ActorPool:
         """Move one idle actor to a node that has fewer of them for its cores: one that has joined, or come back."""
         if self._settings.actor_cpus or self._starting or self._retired:
             return
-        name = misplaced(living_nodes(), {name: self._nodes[name] for name in self._handles}, self._idle)
+        placed = {name: node_id for name, node_id in self._nodes.items() if name in self._handles}
+        name = misplaced(living_nodes(), placed, self._idle)
         if name is not None:
             log.info("pool.actor_moved", name=name, node=self._nodes[name])
             self.discard(name)

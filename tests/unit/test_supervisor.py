@@ -75,6 +75,7 @@ async def supervisor(monkeypatch):
     """A supervisor that has a store and no cluster; actors it starts never come."""
     monkeypatch.setattr(ActorPool, "_start", lambda _: asyncio.sleep(3600))
     monkeypatch.setattr("actors.pool.ray.kill", lambda _: None)
+    monkeypatch.setattr("actors.pool.living_nodes", list)
     monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(module, "ExportDispatch", NoExports)
     made = Supervisor(Settings(pool_size=1, lease_seconds=1.0), NoMeter(), 1)
