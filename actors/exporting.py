@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,12 +19,18 @@ from queryfleet.export.options import ExportOptions
 from queryfleet.export.ordered import in_order
 from queryfleet.export.parts import PartRequest
 from queryfleet.export.plan import ExportPlan
+from queryfleet.export.total_row import total_part
 from queryfleet.results.chunking import result_prefix
+from queryfleet.results.decoder import decode_lines
+from queryfleet.results.page import schema_from_bytes
+from queryfleet.results.reader import read_lines
 from queryfleet.status.record import Failure
 from queryfleet.status.transitions import QueryStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+
+    import pyarrow as pa
 
     from queryfleet.export.parts import PartMaker
     from queryfleet.model import ChunkRef
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["export_key", "plan_of", "run_export"]
 
 _RENEWALS = 4  # times in a lease
+_TOTALS_SECONDS = 600.0  # longest wait for the query of the totals
 
 log = structlog.get_logger()
 
@@ -115,7 +123,9 @@ class _Work:
         chunks = await self._statuses.chunks(
             record.result_query_uuid, record.result_attempt, first_row=0, end_row=max(1, record.row_count)
         )
-        pieces = file_pieces(plan, self._ordered_parts(plan, chunks))
+        totals = plan.options.totals_query
+        total = None if totals is None else partial(self._total, plan, totals)
+        pieces = file_pieces(plan, self._ordered_parts(plan, chunks), total=total)
         return await self._store.put_stream(self._job.object_key, pieces)
 
     async def _ordered_parts(self, plan: ExportPlan, chunks: Sequence[ChunkRef]) -> AsyncIterator[bytes]:
@@ -125,6 +135,37 @@ class _Work:
             for chunk in chunks:
                 yield (await anext(made)).data
                 self.rows_done += chunk.row_count
+
+    async def _total(self, plan: ExportPlan, query_uuid: str) -> bytes:
+        """Return the row of totals; totals that fail leave it empty, and the file whole."""
+        try:
+            async with asyncio.timeout(_TOTALS_SECONDS):
+                record = await self._ended(query_uuid)
+            totals = await self._first_row(record)
+        except (ServiceError, TimeoutError) as error:
+            log.warning("export.no_totals", query_uuid=query_uuid, reason=str(error)[:300])
+            totals = None
+        return await asyncio.to_thread(total_part, plan, totals)
+
+    async def _ended(self, query_uuid: str) -> QueryRecord:
+        pause = 0.02
+        while True:
+            record = await self._statuses.load(query_uuid)
+            if record is None or record.is_terminal:
+                break
+            await asyncio.sleep(pause)
+            pause = min(1.0, 1.5 * pause)
+        if record is None or record.status is not QueryStatus.READY or record.arrow_schema is None:
+            raise ResultsExpiredError("The query of the totals has no result.")
+        return record
+
+    async def _first_row(self, record: QueryRecord) -> pa.RecordBatch | None:
+        if not record.row_count:
+            return None
+        chunks = await self._statuses.chunks(record.result_query_uuid, record.result_attempt, first_row=0, end_row=1)
+        lines = await read_lines(self._store, chunks, 0, 1)
+        schema = schema_from_bytes(record.arrow_schema or b"")
+        return await asyncio.to_thread(decode_lines, lines, schema, sparse=record.pivot is not None)
 
 
 async def _each(requests: Iterator[PartRequest]) -> AsyncIterator[PartRequest]:

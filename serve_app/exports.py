@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from queryfleet.status.record import Failure, QueryRecord
     from queryfleet.status.store import StatusStore
 
-__all__ = ["Exports", "error_of"]
+__all__ = ["Exports", "error_of", "require_kept"]
 
 _LOOK_AGAIN_SECONDS = 1.0  # a notification can be lost with its connection
 _STORE_LINK_SECONDS = 3600  # a link to the store is fetched anew from ours by whoever comes later
@@ -73,11 +73,9 @@ class Exports:
             ResultsExpiredError: Its rows are no longer kept.
             ParameterError: Such a file cannot be made of this result.
         """
-        require_ready(record)
-        if record.objects_deleted or _expires_at(record) <= time.time():
-            raise ResultsExpiredError("The results of this query have expired; run it again.")
+        require_kept(record)
         if options.format is ExportFormat.XLSX:
-            check_sheet_rows(record.row_count)
+            check_sheet_rows(record.row_count + (options.totals_query is not None))
         plan = await asyncio.to_thread(plan_of, record, options)
         job = NewExportJob(
             job_uuid=str(uuid.uuid4()),
@@ -155,6 +153,19 @@ class Exports:
         if self._key is None:
             self._key = await self._jobs.signing_key()
         return self._key
+
+
+def require_kept(record: QueryRecord) -> None:
+    """Raise the error that a query without stored rows answers with.
+
+    Raises:
+        ConflictError: It has not ended, or was cancelled.
+        WarehouseQueryError: It failed.
+        ResultsExpiredError: Its rows are no longer kept.
+    """
+    require_ready(record)
+    if record.objects_deleted or _expires_at(record) <= time.time():
+        raise ResultsExpiredError("The results of this query have expired; run it again.")
 
 
 def error_of(failure: Failure) -> ServiceError:

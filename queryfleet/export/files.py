@@ -11,7 +11,7 @@ from queryfleet.export.parts import stream_head, stream_tail
 from queryfleet.export.typed import typed_schema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import pyarrow as pa
 
@@ -28,6 +28,10 @@ class FileBuilder(Protocol):
 
     def add(self, part: bytes) -> bytes:
         """Take the next part; return the bytes of the file that are there now."""
+        ...
+
+    def add_total(self, part: bytes) -> bytes:
+        """Take the row of totals, after all parts; return as `add` does."""
         ...
 
     def end(self) -> Iterator[bytes]:
@@ -54,17 +58,25 @@ def file_builder(plan: ExportPlan) -> FileBuilder:
             return _JoinBuilder(plan)
 
 
-async def file_pieces(plan: ExportPlan, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def file_pieces(
+    plan: ExportPlan, parts: AsyncIterator[bytes], *, total: Callable[[], Awaitable[bytes]] | None = None
+) -> AsyncIterator[bytes]:
     """Yield the file in pieces, in threads where it takes time.
 
     Args:
         plan: Of the file.
         parts: In the order of the rows.
+        total: Gives the part of the row of totals, when all others are there; None: the file has no such row.
     """
     builder = await asyncio.to_thread(file_builder, plan)
     try:
         async for part in parts:
             piece = await asyncio.to_thread(builder.add, part)
+            if piece:
+                yield piece
+        if total is not None:
+            last_row = await total()
+            piece = await asyncio.to_thread(builder.add_total, last_row) if last_row else b""
             if piece:
                 yield piece
         rest = builder.end()
@@ -84,6 +96,9 @@ class _JoinBuilder:
     def add(self, part: bytes) -> bytes:
         head, self._pending = self._pending, b""
         return head + part if head else part
+
+    def add_total(self, part: bytes) -> bytes:
+        return self.add(part)
 
     def end(self) -> Iterator[bytes]:
         rest = self._pending + self._tail
@@ -132,6 +147,9 @@ class _ArrowBuilder:
             self._writer.write_batch(batch)
         return self._outlet.drain()
 
+    def add_total(self, part: bytes) -> bytes:
+        raise NotImplementedError(part[:0])
+
     def end(self) -> Iterator[bytes]:
         self._writer.close()
         yield self._outlet.drain()
@@ -163,6 +181,9 @@ class _ParquetBuilder:
         if self._rows >= _ROW_GROUP_ROWS or self._bytes >= _ROW_GROUP_BYTES:
             self._write_group()
         return self._outlet.drain()
+
+    def add_total(self, part: bytes) -> bytes:
+        raise NotImplementedError(part[:0])
 
     def end(self) -> Iterator[bytes]:
         if self._rows:

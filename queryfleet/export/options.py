@@ -40,6 +40,11 @@ class ExportFormat(StrEnum):
         return self in (ExportFormat.PARQUET, ExportFormat.ARROW, ExportFormat.ARROW_STREAM)
 
     @property
+    def has_totals(self) -> bool:
+        """Whether it can have a row of totals."""
+        return self in (ExportFormat.CSV, ExportFormat.XLSX)
+
+    @property
     def joins(self) -> bool:
         """Whether its parts, one after the other between a head and a tail, are the file."""
         return self in (ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.ARROW_STREAM)
@@ -76,6 +81,7 @@ class ExportOptions:
     escape_formulas: bool = True  # csv: text that a spreadsheet would run begins with an apostrophe
     byte_order_mark: bool = True  # csv: spreadsheets take the file for UTF-8
     labels: bool = True  # csv, xlsx: headers are labels; otherwise the columns' own names
+    totals_query: str | None = None  # csv, xlsx: whose only row is the last one; None: there is none
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the options as a JSON object."""

@@ -25,6 +25,7 @@ __all__ = [
     "LocalParts",
     "PartMaker",
     "PartRequest",
+    "arrow_stream",
     "encoded_part",
     "make_part",
     "read_chunk",
@@ -134,9 +135,9 @@ def encoded_part(plan: ExportPlan, lines: bytes) -> bytes:
         case ExportFormat.ARROW_STREAM:
             return bytes(typed_batch(stored, plan, typed_schema(plan)).serialize())
         case ExportFormat.ARROW | ExportFormat.PARQUET:
-            return _arrow_stream(typed_batch(stored, plan, typed_schema(plan)))
+            return arrow_stream(typed_batch(stored, plan, typed_schema(plan)))
         case ExportFormat.XLSX:
-            return _arrow_stream(sheet_cells(stored, plan))
+            return arrow_stream(sheet_cells(stored, plan))
         case _:
             assert_never(plan.options.format)
 
@@ -174,5 +175,6 @@ def _json_lines(stored: pa.RecordBatch, plan: ExportPlan) -> bytes:
     return bytes(Encoder(chosen.schema).encode(chosen).data)
 
 
-def _arrow_stream(batch: pa.RecordBatch) -> bytes:
+def arrow_stream(batch: pa.RecordBatch) -> bytes:
+    """Return a whole Arrow IPC stream of one batch."""
     return bytes(batch.schema.serialize()) + bytes(batch.serialize()) + _ARROW_END

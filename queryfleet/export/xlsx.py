@@ -78,6 +78,10 @@ class XlsxBuilder:
             for column, kind in zip(plan.columns, self._kinds, strict=True)
         ]
         self._formats = [None if code is None else self._book.add_format({"num_format": code}) for code in codes]
+        self._totals = [
+            self._book.add_format({"bold": True, "top": 1} | ({} if code is None else {"num_format": code}))
+            for code in (codes if plan.options.totals_query else ())
+        ]
         head = self._book.add_format({"bold": True})
         for place, label in enumerate(self._labels):
             self._sheet.write_string(0, place, label[:_CELL_CHARACTERS_MAX], head)
@@ -97,6 +101,11 @@ class XlsxBuilder:
                 for first in range(0, batch.num_rows, _BLOCK_ROWS):
                     self._write(batch.slice(first, _BLOCK_ROWS))
         return b""
+
+    def add_total(self, part: bytes) -> bytes:
+        """Write the row of totals; see `FileBuilder.add_total`."""
+        self._formats = self._totals
+        return self.add(part)
 
     def end(self) -> Iterator[bytes]:
         """Close the workbook and yield its bytes; see `FileBuilder.end`."""
@@ -128,7 +137,7 @@ class XlsxBuilder:
                         sheet.write_boolean(row, place, bool(number), style)
                     else:
                         sheet.write_number(row, place, number, style)
-                elif (text := strings[offset]) is not None and sheet.write_string(row, place, text) < 0:
+                elif (text := strings[offset]) is not None and self._write_text(row, place, text, style) < 0:
                     raise ParameterError(
                         f"Row {row} has a text of {len(text)} characters in {self._labels[place]!r}; a cell of Excel "
                         f"holds {_CELL_CHARACTERS_MAX}. Use csv or parquet, or hide the column.",
@@ -137,3 +146,8 @@ class XlsxBuilder:
                         maxCharacters=_CELL_CHARACTERS_MAX,
                     )
         self._next_row += block.num_rows
+
+    def _write_text(self, row: int, place: int, text: str, style: Any) -> int:
+        """Write a text, in bold in the row of totals; returns less than 0 where it is too long."""
+        written: int = self._sheet.write_string(row, place, text, style if self._formats is self._totals else None)
+        return written

@@ -48,7 +48,12 @@ class DownloadRequest(BaseModel):
     escapeFormulas: bool = Field(  # noqa: N815
         default=True, description="csv: text that a spreadsheet would run as a formula begins with an apostrophe."
     )
-    showColumnTotals: bool = Field(default=False, description="Not available: must be false.")  # noqa: N815
+    showColumnTotals: bool = Field(  # noqa: N815
+        default=False, description="csv, xlsx: a last row of totals, which the warehouse computes; not of SQL."
+    )
+    exportPivotedData: bool = Field(  # noqa: N815
+        default=True, description="Must be true for a query with a pivot, whose rows are stored pivoted."
+    )
 
 
 class BatchStatusRequest(BaseModel):

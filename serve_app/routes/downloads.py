@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -23,9 +24,10 @@ from queryfleet.status.record import QueryRecord
 from serve_app.accounts import Account
 from serve_app.dependencies import Caller, ProjectUuid, QueryUuid, ServicesOf, read_body
 from serve_app.envelope import iso, ok
-from serve_app.exports import error_of
+from serve_app.exports import error_of, require_kept
 from serve_app.links import base_url
 from serve_app.routes._answers import body_of, errors
+from serve_app.routes._column_totals import column_totals_of
 from serve_app.services import Services
 from serve_app.streams import ranged
 
@@ -149,6 +151,14 @@ async def _requested(
     body = await read_body(request, DownloadRequest, bytes_max=services.settings.body_bytes_max)
     options = _options(body)
     record = await services.queries.load(query, project_uuid=project_uuid, user_uuid=caller.user_uuid)
+    if record.pivot is not None and not body.exportPivotedData:
+        raise NotSupportedError(
+            "exportPivotedData can only be true: a pivot is stored pivoted. Ask the query without its pivot.",
+            field="exportPivotedData",
+        )
+    if body.showColumnTotals:
+        require_kept(record)
+        options = replace(options, totals_query=await column_totals_of(services, caller, record))
     job = await services.exports.request(record, options, file_name=body.attachmentDownloadName)
     return record, job
 
@@ -157,8 +167,10 @@ def _options(body: DownloadRequest) -> ExportOptions:
     known = [kind.value for kind in ExportFormat]
     if body.type not in known:
         raise ParameterError(f"type must be one of {', '.join(known)}, not {body.type!r}.", field="type")
-    if body.showColumnTotals:
-        raise NotSupportedError("showColumnTotals is not available; leave it out.", field="showColumnTotals")
+    if body.showColumnTotals and not ExportFormat(body.type).has_totals:
+        raise ParameterError(
+            f"showColumnTotals is for csv and xlsx; a {body.type} file has the rows only.", field="showColumnTotals"
+        )
     return ExportOptions(
         format=ExportFormat(body.type),
         only_raw=body.onlyRaw,

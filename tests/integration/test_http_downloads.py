@@ -172,7 +172,8 @@ async def test_refusals_have_their_codes(api, ready):
     for wrong in ("image", "s3_jsonl", "json"):
         error_of(await scheduled(api, ready, type=wrong), 400, "ParameterError")
     error_of(await scheduled(api, ready, type=5), 422, "ValidateError")
-    error_of(await scheduled(api, ready, showColumnTotals=True), 501, "NotImplemented")
+    error_of(await scheduled(api, ready, type="csv", showColumnTotals=True), 400, "ParameterError")  # it is SQL
+    error_of(await scheduled(api, ready, type="parquet", showColumnTotals=True), 400, "ParameterError")
     error_of(await scheduled(api, ready, hiddenFields=BATCHES[0].schema.names), 400, "ParameterError")
     error_of(await scheduled(api, "x"), 404, "NotFoundError")
     foreign = await api.send("POST", api.path(f"{ready}/download"), token="admin", content=b"{}")
