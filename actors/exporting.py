@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from queryfleet.export.parts import PartMaker
     from queryfleet.model import ChunkRef
     from queryfleet.results.store import ObjectStore
-    from queryfleet.status.export_jobs import ExportJob, ExportJobs
+    from queryfleet.status.export_jobs import ExportJob, ExportJobStore
     from queryfleet.status.record import QueryRecord
     from queryfleet.status.store import StatusStore
 
@@ -68,7 +68,7 @@ async def run_export(
     job: ExportJob,
     *,
     statuses: StatusStore,
-    jobs: ExportJobs,
+    jobs: ExportJobStore,
     store: ObjectStore,
     parts: PartMaker,
     lease_seconds: float,
@@ -173,7 +173,7 @@ async def _each(requests: Iterator[PartRequest]) -> AsyncIterator[PartRequest]:
         yield request
 
 
-async def _leased(job: ExportJob, jobs: ExportJobs, work: _Work, lease_seconds: float) -> int:
+async def _leased(job: ExportJob, jobs: ExportJobStore, work: _Work, lease_seconds: float) -> int:
     """Run `work` while the lease is kept; raises `_LostLeaseError` when it cannot be."""
     running = asyncio.create_task(work.run())
     try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from queryfleet.errors import JsonValue
-    from queryfleet.status.record import Resume
+    from queryfleet.status.record import QueryRecord, Resume
 
 __all__ = ["ActorReport", "Assignment", "Outcome", "RunReport"]
 
@@ -43,6 +43,28 @@ class Assignment:
     resume: Resume | None = None  # what an earlier attempt has left to this one
     pivot: Mapping[str, JsonValue] | None = None  # what is done with the rows: `PivotTask.to_json`; None: nothing
     selection: Mapping[str, JsonValue] | None = None  # `RowSelection.to_json`; None: the rows are the warehouse's
+
+    @classmethod
+    def of(cls, record: QueryRecord, project: dict[str, JsonValue]) -> Assignment:
+        """Return the attempt that a claim has begun.
+
+        Args:
+            record: Of the query, as claimed.
+            project: The stored definition of its project.
+        """
+        return cls(
+            query_uuid=record.query_uuid,
+            attempt=record.attempt,
+            project_uuid=record.project_uuid,
+            user_uuid=record.user_uuid,
+            context=record.context,
+            sql=record.sql,
+            row_limit=record.row_limit,
+            project=project,
+            resume=record.resume,
+            pivot=record.pivot,
+            selection=record.selection,
+        )
 
     @property
     def tag(self) -> QueryTag:

@@ -23,9 +23,9 @@ from actors.messages import Assignment, Outcome, RunReport
 from actors.names import NAMESPACE, status_actor_name
 from actors.pool import ActorPool, awaitable
 from actors.services import database_url, open_result_store, open_status_store
-from queryfleet.errors import ConfigurationError, ServiceError, StatusStoreError
-from queryfleet.limits import ProjectLimits
-from queryfleet.status.admission import ProjectShare, claim_order
+from actors.shares import share_of
+from queryfleet.errors import ServiceError, StatusStoreError
+from queryfleet.status.admission import claim_order
 from queryfleet.status.changes import EXPORT_WORK, WORK_CHANNEL, ChangeListener
 from queryfleet.status.record import Failure
 from queryfleet.status.transitions import QueryStatus
@@ -33,7 +33,7 @@ from queryfleet.status.transitions import QueryStatus
 if TYPE_CHECKING:
     from actors.messages import ActorReport
     from queryfleet.settings import Settings
-    from queryfleet.status.admission import Waiting
+    from queryfleet.status.admission import ProjectShare, Waiting
     from queryfleet.status.record import PendingCancel, QueryRecord
     from queryfleet.telemetry import Meter
 
@@ -194,7 +194,7 @@ class Supervisor:
         now = time.monotonic()
         for project_uuid in project_uuids:
             if self._known_shares.get(project_uuid, (0.0, None))[0] < now:
-                share = _share_of(await self._statuses.load_project(project_uuid) or {}, self._settings)
+                share = share_of(await self._statuses.load_project(project_uuid) or {}, self._settings)
                 self._known_shares[project_uuid] = (now + _REMEMBER_SHARES_SECONDS, share)
         return {project_uuid: share for project_uuid, (_, share) in self._known_shares.items()}
 
@@ -206,19 +206,7 @@ class Supervisor:
         if project is None or handle is None:
             self.pool.give_back(name)
             return
-        assignment = Assignment(
-            query_uuid=record.query_uuid,
-            attempt=record.attempt,
-            project_uuid=record.project_uuid,
-            user_uuid=record.user_uuid,
-            context=record.context,
-            sql=record.sql,
-            row_limit=record.row_limit,
-            project=project,
-            resume=record.resume,
-            pivot=record.pivot,
-            selection=record.selection,
-        )
+        assignment = Assignment.of(record, project)
         self._assigned[name] = (record.query_uuid, record.attempt)
         try:
             report: RunReport = await awaitable(handle.run.remote(assignment))
@@ -407,22 +395,6 @@ class Supervisor:
         if now >= self._succeed_at and self.pool.is_filled(patient=now < self._began_at + _FILL_SECONDS):
             self._succeed_at = now + _SPEAK_SECONDS
             self._background(self._succeed())
-
-
-def _share_of(definition: dict[str, Any], settings: Settings) -> ProjectShare:
-    try:
-        limits = ProjectLimits.of(definition, settings)
-    except ConfigurationError as error:
-        # Refused when the project was loaded; a definition of another release may still be here.
-        log.warning("supervisor.limits_ignored", reason=error.message)
-        return ProjectShare()
-    return ProjectShare(
-        weight=limits.weight,
-        running_max=limits.running,
-        running_per_user_max=limits.running_per_user,
-        connection=limits.connection,
-        running_per_connection_max=limits.running_per_connection,
-    )
 
 
 async def _first_of(*events: asyncio.Event, timeout_seconds: float) -> None:

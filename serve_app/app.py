@@ -49,7 +49,7 @@ from serve_app.routes import (
     sql_runner,
     streams,
 )
-from serve_app.services import close_services, open_services
+from serve_app.services import close_services, open_services, services_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from queryfleet.export.parts import PartMaker
     from queryfleet.settings import Settings
     from queryfleet.telemetry import Meter
+    from serve_app.services import Stores
 
 __all__ = ["create_app"]
 
@@ -93,20 +94,30 @@ _BODIES = (
 _TOKEN = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`ApiKey <token>`"}
 
 
-def create_app(settings: Settings, meter: Meter | None = None, parts: PartMaker | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    meter: Meter | None = None,
+    parts: PartMaker | None = None,
+    *,
+    stores: Stores | None = None,
+) -> FastAPI:
     """Build the application; it opens its connections when the server starts it.
 
     Args:
         settings: Of the service.
         meter: Takes measurements; None: they are dropped.
         parts: Makes the parts of streams that are not passed on as they are stored; None: threads of this process do.
+        stores: Where everything is kept, opened already; None: those that the settings name.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.test_now is not None:
             log.warning("clock.is_fixed", now=settings.test_now, advice="unset QUERYFLEET_TEST_NOW")
-        app.state.services = await open_services(settings, meter or NoMeter(), parts)
+        if stores is None:
+            app.state.services = await open_services(settings, meter or NoMeter(), parts)
+        else:
+            app.state.services = services_on(stores, settings, meter or NoMeter(), parts)
         try:
             yield
         finally:

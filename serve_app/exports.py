@@ -28,10 +28,10 @@ from serve_app.stored_lines import require_ready
 if TYPE_CHECKING:
     from queryfleet.export.options import ExportOptions
     from queryfleet.results.store import ObjectStore
-    from queryfleet.status.changes import ChangeListener
-    from queryfleet.status.export_jobs import ExportJobs
+    from queryfleet.status.export_jobs import ExportJobStore
     from queryfleet.status.record import Failure, QueryRecord
     from queryfleet.status.store import StatusStore
+    from queryfleet.status.watchers import Watchers
 
 __all__ = ["Exports", "error_of", "require_kept"]
 
@@ -50,9 +50,7 @@ class Exports:
         listener: Tells when a job changed.
     """
 
-    def __init__(
-        self, jobs: ExportJobs, statuses: StatusStore, store: ObjectStore, *, listener: ChangeListener
-    ) -> None:
+    def __init__(self, jobs: ExportJobStore, statuses: StatusStore, store: ObjectStore, *, listener: Watchers) -> None:
         self._jobs = jobs
         self._statuses = statuses
         self._store = store

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from queryfleet.formatting import FormatRule
     from queryfleet.model import ChunkRef
-    from queryfleet.status.changes import ChangeListener
     from queryfleet.status.record import QueryRecord
     from queryfleet.status.store import StatusStore
+    from queryfleet.status.watchers import Watchers
 
 __all__ = ["Queries"]
 
@@ -36,7 +36,7 @@ class Queries:
         waiters_max: Requests held at once; beyond it they are answered at once.
     """
 
-    def __init__(self, statuses: StatusStore, listener: ChangeListener, *, waiters_max: int) -> None:
+    def __init__(self, statuses: StatusStore, listener: Watchers, *, waiters_max: int) -> None:
         self._statuses = statuses
         self._listener = listener
         self._waiters_max = waiters_max

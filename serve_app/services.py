@@ -23,13 +23,16 @@ from serve_app.queries import Queries
 from serve_app.streams import ResultStreams
 
 if TYPE_CHECKING:
+    from queryfleet.content.store import ContentStore
     from queryfleet.export.parts import PartMaker
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
+    from queryfleet.status.export_jobs import ExportJobStore
     from queryfleet.status.store import StatusStore
+    from queryfleet.status.watchers import Watchers
     from queryfleet.telemetry import Meter
 
-__all__ = ["Services", "close_services", "open_services"]
+__all__ = ["Services", "Stores", "close_services", "open_services", "services_on"]
 
 _CONNECTIONS_MAX = 8
 _JOB_CONNECTIONS_MAX = 2
@@ -62,7 +65,7 @@ class Services:
 
     settings: Settings
     statuses: StatusStore
-    listener: ChangeListener
+    listener: Watchers
     store: ObjectStore
     accounts: Accounts
     projects: Projects
@@ -71,8 +74,8 @@ class Services:
     pages: Pages
     streams: ResultStreams
     exports: Exports
-    jobs: ExportJobs
-    content: PostgresContentStore
+    jobs: ExportJobStore
+    content: ContentStore
 
 
 async def open_services(settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
@@ -92,6 +95,24 @@ async def open_services(settings: Settings, meter: Meter, parts: PartMaker | Non
     await content.open()
     store = open_result_store(settings)
     await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
+    stores = Stores(statuses=statuses, listener=listener, jobs=jobs, content=content, results=store)
+    return services_on(stores, settings, meter, parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where everything is kept, and who tells of changes."""
+
+    statuses: StatusStore
+    listener: Watchers
+    jobs: ExportJobStore
+    content: ContentStore
+    results: ObjectStore
+
+
+def services_on(stores: Stores, settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
+    """Put the services of a replica together; opens nothing."""
+    statuses, listener, store = stores.statuses, stores.listener, stores.results
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     return Services(
         settings=settings,
@@ -104,9 +125,9 @@ async def open_services(settings: Settings, meter: Meter, parts: PartMaker | Non
         queries=queries,
         pages=Pages(queries, store, meter),
         streams=ResultStreams(queries, store, parts or LocalParts(store)),
-        exports=Exports(jobs, statuses, store, listener=listener),
-        jobs=jobs,
-        content=content,
+        exports=Exports(stores.jobs, statuses, store, listener=listener),
+        jobs=stores.jobs,
+        content=stores.content,
     )
 
 

@@ -38,6 +38,9 @@ class MemoryContentStore:
         self._found: dict[str, list[StoredContent]] = {}  # versions by content uuid, oldest first
         self._digests: dict[str, str] = {}  # of what files made, by content uuid
 
+    async def close(self) -> None:
+        """Do nothing: what is stored stays until the store itself is gone."""
+
     async def create(self, new: NewContent) -> StoredContent:
         """See `ContentStore.create`."""
         self._check_project(new.project_uuid)

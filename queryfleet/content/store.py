@@ -23,6 +23,9 @@ __all__ = ["ContentStore"]
 class ContentStore(Protocol):
     """Saved content of all projects. Every method raises `StatusStoreError` when the database is away."""
 
+    async def close(self) -> None:
+        """Let go of connections."""
+
     async def create(self, new: NewContent) -> StoredContent:
         """Store content as version 1.
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from queryfleet.status.watchers import Watchers
 
 __all__ = ["EXPORT_WORK", "QUERY_CHANNEL", "WORK_CHANNEL", "ChangeListener"]
 
@@ -27,7 +25,7 @@ _RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
 log = structlog.get_logger()
 
 
-class ChangeListener:
+class ChangeListener(Watchers):
     """Listens on one channel and wakes those who watch a payload.
 
     Args:
@@ -36,10 +34,9 @@ class ChangeListener:
     """
 
     def __init__(self, database_url: str, channel: str) -> None:
+        super().__init__()
         self._database_url = database_url
         self._channel = channel
-        self._watchers: dict[str, set[asyncio.Event]] = {}
-        self._anything: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,53 +50,6 @@ class ChangeListener:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    @property
-    def watcher_count(self) -> int:
-        """How many waiters there are."""
-        return sum(len(events) for events in self._watchers.values())
-
-    @contextlib.contextmanager
-    def watch(self, *payloads: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each change of one of `payloads`; the watcher clears it.
-
-        Args:
-            payloads: What to watch.
-            event: The one to set; None: a new one.
-        """
-        event = event or asyncio.Event()
-        for payload in payloads:
-            self._watchers.setdefault(payload, set()).add(event)
-        try:
-            yield event
-        finally:
-            for payload in payloads:
-                events = self._watchers[payload]
-                events.discard(event)
-                if not events:
-                    del self._watchers[payload]
-
-    @contextlib.contextmanager
-    def watch_all(self) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each notification; the watcher clears it."""
-        event = asyncio.Event()
-        self._anything.add(event)
-        try:
-            yield event
-        finally:
-            self._anything.discard(event)
-
-    def _wake(self, payload: str) -> None:
-        for event in self._watchers.get(payload, ()):
-            event.set()
-        for event in self._anything:
-            event.set()
-
-    def _wake_everybody(self) -> None:
-        for payload in list(self._watchers):
-            self._wake(payload)
-        for event in self._anything:
-            event.set()
-
     async def _listen(self) -> None:
         failures = 0
         while True:
@@ -109,9 +59,9 @@ class ChangeListener:
                 ) as connection:
                     await connection.execute(f"listen {self._channel}".encode())
                     failures = 0
-                    self._wake_everybody()
+                    self.wake_everybody()
                     async for notification in connection.notifies():
-                        self._wake(notification.payload)
+                        self.wake(notification.payload)
             except psycopg.Error as error:
                 log.warning("listener.lost", channel=self._channel, sql_state=error.sqlstate)
                 delay = _RECONNECT_SECONDS[min(failures, len(_RECONNECT_SECONDS) - 1)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from psycopg.types.json import Json
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.status.rows import Row
 
-__all__ = ["ExportJob", "ExportJobs", "JobStatus", "NewExportJob"]
+__all__ = ["ExportJob", "ExportJobStore", "ExportJobs", "JobStatus", "NewExportJob"]
 
 
 class JobStatus(StrEnum):
@@ -70,6 +70,41 @@ class ExportJob(NewExportJob):
         return self.status in (JobStatus.COMPLETED, JobStatus.ERROR)
 
 
+class ExportJobStore(Protocol):
+    """Jobs of all projects; every method raises `StatusStoreError` when the database is away."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+    async def request(self, job: NewExportJob) -> ExportJob:
+        """Store a job, or find the same one that is there and has not failed.
+
+        Raises:
+            NotFoundError: The query is gone.
+        """
+
+    async def load(self, job_uuid: str) -> ExportJob | None:
+        """Return one job, or None."""
+
+    async def claim(self, *, lease_seconds: float, attempts_max: int) -> ExportJob | None:
+        """Take the oldest job that nobody works on, under a new attempt; None when there is none."""
+
+    async def renew(self, job: ExportJob, *, rows_done: int, lease_seconds: float) -> bool:
+        """Keep the lease of an attempt; False when it is not the current one."""
+
+    async def complete(self, job: ExportJob, *, byte_count: int) -> bool:
+        """Note that the file is durable; False when the attempt is not the current one."""
+
+    async def fail(self, job: ExportJob, failure: Failure) -> bool:
+        """End a job in `error`; False when the attempt is not the current one."""
+
+    async def give_up(self, *, attempts_max: int) -> list[str]:
+        """End the jobs that were lost too often, and return their uuids."""
+
+    async def signing_key(self) -> bytes:
+        """Return the secret that links are signed with; the same for every replica."""
+
+
 class ExportJobs(PostgresConnections):
     """Jobs on one database; raises `StatusStoreError` when it is away, from every method.
 
@@ -105,34 +140,34 @@ class ExportJobs(PostgresConnections):
         raise StatusStoreError("The job could not be stored just now; try again.")
 
     async def load(self, job_uuid: str) -> ExportJob | None:
-        """Return one job, or None."""
+        """See `ExportJobStore.load`."""
         row = await self._row("load", job_uuid=job_uuid)
         return _job_of(row) if row else None
 
     async def claim(self, *, lease_seconds: float, attempts_max: int) -> ExportJob | None:
-        """Take the oldest job that nobody works on, under a new attempt; None when there is none."""
+        """See `ExportJobStore.claim`."""
         row = await self._row("claim", lease_seconds=lease_seconds, attempts_max=attempts_max)
         return _job_of(row) if row else None
 
     async def renew(self, job: ExportJob, *, rows_done: int, lease_seconds: float) -> bool:
-        """Keep the lease of an attempt; False when it is not the current one."""
+        """See `ExportJobStore.renew`."""
         return bool(await self._row("renew", **_attempt(job), rows_done=rows_done, lease_seconds=lease_seconds))
 
     async def complete(self, job: ExportJob, *, byte_count: int) -> bool:
-        """Note that the file is durable; False when the attempt is not the current one."""
+        """See `ExportJobStore.complete`."""
         return bool(await self._row("complete", **_attempt(job), byte_count=byte_count))
 
     async def fail(self, job: ExportJob, failure: Failure) -> bool:
-        """End a job in `error`; False when the attempt is not the current one."""
+        """See `ExportJobStore.fail`."""
         values = {"error_name": failure.name, "error_message": failure.message, "error_status": failure.status}
         return bool(await self._row("fail", **_attempt(job), **values))
 
     async def give_up(self, *, attempts_max: int) -> list[str]:
-        """End the jobs that were lost too often, and return their uuids."""
+        """See `ExportJobStore.give_up`."""
         return [str(row["job_uuid"]) for row in await self._rows("give_up", attempts_max=attempts_max)]
 
     async def signing_key(self) -> bytes:
-        """Return the secret that links are signed with; the same for every replica."""
+        """See `ExportJobStore.request`."""
         row = await self._row("signing_key")
         if row is None:
             raise StatusStoreError("The database has no key to sign links with; start `queryfleet up` once.")

@@ -43,6 +43,7 @@ class Script:
     schema: pa.Schema | None = None  # None: that of the first batch, which must then be in a sequence
     failures: Mapping[str, ServiceError] = field(default_factory=dict)  # raised on reaching a point
     pauses: Collection[str] = ()  # points to wait at until released or cancelled
+    delays: Mapping[str, float] = field(default_factory=dict)  # seconds to wait at a point, unless cancelled
     query_id: str | None = "scripted-1"  # what `submit` returns
     dialect: str = "duckdb"  # for the check of the statement
     resumable: bool = False  # a session can attach to what another one has submitted; `batches` must be a sequence
@@ -51,15 +52,16 @@ class Script:
 class ScriptedWarehouse:
     """Plays one script for every statement, or one per SQL text."""
 
-    def __init__(self, scripts: Script | Mapping[str, Script]) -> None:
+    def __init__(self, scripts: Script | Mapping[str, Script] | Callable[[str], Script | None]) -> None:
         """Take the scripts.
 
         Args:
-            scripts: One for all statements, or by SQL text; a text without a script is refused as a warehouse
-                would refuse a statement it does not understand. The points `connect` are taken from the only
-                script, or from the one under the text `""`.
+            scripts: One for all statements, by SQL text, or a function from SQL text; a text without a script is
+                refused as a warehouse would refuse a statement it does not understand. The points `connect` are taken
+                from the only script, or from the one under the text `""`.
         """
-        self._scripts = {None: scripts} if isinstance(scripts, Script) else dict(scripts)
+        self._scripts = scripts
+        self._opened = threading.Condition()
         self.sessions: list[ScriptedSession] = []  # all that were opened, in order
         self.submitted: list[str | None] = []  # query id of each statement that was submitted, in order
         self.stopped: list[str] = []  # query ids that `stop` was called with
@@ -67,8 +69,21 @@ class ScriptedWarehouse:
     def open(self) -> ScriptedSession:
         """Return a session, also kept in `sessions`."""
         session = ScriptedSession(self)
-        self.sessions.append(session)
+        with self._opened:
+            self.sessions.append(session)
+            self._opened.notify_all()
         return session
+
+    def wait_for_session(self, number: int = 0, *, timeout_seconds: float = 10.0) -> ScriptedSession:
+        """Return the session of that number, from 0, once it was opened.
+
+        Raises:
+            TimeoutError: It was not, in that time.
+        """
+        with self._opened:
+            if not self._opened.wait_for(lambda: len(self.sessions) > number, timeout_seconds):
+                raise TimeoutError(f"Session {number} was not opened; there are {len(self.sessions)}.")
+            return self.sessions[number]
 
     def stop(self, query_id: str) -> bool:
         """Note the id in `stopped`; True when a session has submitted it."""
@@ -85,15 +100,19 @@ class ScriptedWarehouse:
         Raises:
             WarehouseQueryError: There is no script for it.
         """
-        found = self._scripts.get(sql, self._scripts.get(None))  # type: ignore[call-overload]
-        if not isinstance(found, Script):
+        found = self._found(sql)
+        if found is None:
             raise WarehouseQueryError("There is no script for this statement.", position=1)
         return found
 
     def connecting_script(self) -> Script:
         """Return what happens while connecting."""
-        found = self._scripts.get("", self._scripts.get(None))  # type: ignore[call-overload]
-        return found if isinstance(found, Script) else Script()
+        return self._found("") or Script()
+
+    def _found(self, sql: str) -> Script | None:
+        if isinstance(self._scripts, Script):
+            return self._scripts
+        return self._scripts(sql) if callable(self._scripts) else self._scripts.get(sql)
 
 
 class ScriptedSession:
@@ -236,6 +255,8 @@ class ScriptedSession:
             self._condition.notify_all()
         if point in self._script.pauses:
             self._wait(lambda: self.cancelled or self.left or self.closed or point in self._released, None)
+        if point in self._script.delays:
+            self._wait(lambda: self.cancelled or self.left or self.closed, self._script.delays[point])
         self._pass_over()
         failure = self._script.failures.get(point)
         if failure is not None:

@@ -206,12 +206,12 @@ async def test_wait_returns_when_the_query_has_ended(listener):
     while statuses.loads == 0:
         await asyncio.sleep(0)
     statuses.records[QUERY] = record(status=QueryStatus.RUNNING)
-    listener._wake(QUERY)
+    listener.wake(QUERY)
     while statuses.loads == 1:
         await asyncio.sleep(0)
     assert not waiting.done()
     statuses.records[QUERY] = record(status=QueryStatus.READY)
-    listener._wake(QUERY)
+    listener.wake(QUERY)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await waiting).status is QueryStatus.READY
     assert listener.watcher_count == 0
@@ -227,7 +227,7 @@ async def test_wait_returns_when_its_condition_holds(listener):
     while statuses.loads == 0:
         await asyncio.sleep(0)
     statuses.records[QUERY] = record(status=QueryStatus.RUNNING, row_count=5)
-    listener._wake(QUERY)
+    listener.wake(QUERY)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await waiting).row_count == 5
 
@@ -241,7 +241,7 @@ async def test_wait_hears_of_the_query_whose_result_it_waits_for(listener):
     while statuses.loads == 0:
         await asyncio.sleep(0)
     statuses.records[QUERY] = record(status=QueryStatus.READY)
-    listener._wake(OTHER)
+    listener.wake(OTHER)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await waiting).status is QueryStatus.READY
 
