@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,14 +20,12 @@ from actors.messages import Outcome
 from queryfleet.client import AsyncClient, Client
 from queryfleet.errors import ResultCorruptError, StorageError, WarehouseQueryError
 from queryfleet.settings import Settings
-from queryfleet.status.export_jobs import ExportJobs, JobStatus, NewExportJob
-from queryfleet.status.record import Failure
 from queryfleet.testing.scripted_warehouse import Script, ScriptedWarehouse
 from tests.fixtures.executions import SMALL_CHUNKS, reached
 from tests.fixtures.exports import lines_of_batch, sample_batch
 from tests.fixtures.http_app import error_of
 from tests.fixtures.s3_servers import BUCKET
-from tests.fixtures.statuses import PROJECT, USER, new_query
+from tests.fixtures.statuses import PROJECT
 from tests.servers.ports import free_ports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -250,80 +247,6 @@ async def test_store_that_is_away_ends_the_job(api, desk, ready, monkeypatch):
     monkeypatch.setattr(type(api.services.store), "put_stream", away)
     await desk.work()
     assert (await state(api, job_id)).json()["results"]["details"]["error"] == "The store is away."
-
-
-# The jobs themselves -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def jobs(migrated_url):
-    """Yield the jobs of an empty database."""
-    opened = ExportJobs(migrated_url, timeout_seconds=2)
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
-async def new_job(statuses, **changes):
-    query = new_query()
-    await statuses.accept(query)
-    values = {
-        "job_uuid": str(uuid.uuid4()),
-        "project_uuid": PROJECT,
-        "user_uuid": USER,
-        "query_uuid": query.query_uuid,
-        "digest": "d",
-        "options": {"format": "csv"},
-        "file_name": "a.csv",
-        "object_key": "results/a/1/exports/d.csv",
-        "row_count": 10,
-    }
-    return NewExportJob(**(values | changes))
-
-
-async def test_same_job_is_stored_once_even_at_once(statuses, jobs):
-    """Of many equal requests at the same moment one makes a job and the others find it."""
-    job = await new_job(statuses)
-    found = await asyncio.gather(*(jobs.request(job) for _ in range(8)))
-    assert {one.job_uuid for one in found} == {job.job_uuid}
-
-
-async def test_job_is_claimed_by_one_and_lost_with_its_lease(statuses, jobs):
-    """A job that nobody is heard of about is taken by the next, and the one that was cut off changes nothing."""
-    job = await jobs.request(await new_job(statuses))
-    first = await jobs.claim(lease_seconds=0.01, attempts_max=2)
-    assert first is not None
-    assert (first.job_uuid, first.attempt, first.status) == (job.job_uuid, 1, JobStatus.STARTED)
-    await asyncio.sleep(0.05)
-    second = await jobs.claim(lease_seconds=30, attempts_max=2)
-    assert (second.attempt, await jobs.claim(lease_seconds=30, attempts_max=2)) == (2, None)
-    assert not await jobs.renew(first, rows_done=5, lease_seconds=30)
-    assert not await jobs.complete(first, byte_count=1)
-    assert not await jobs.fail(first, Failure(name="X", message="m"))
-    assert await jobs.renew(second, rows_done=5, lease_seconds=0.01)
-    assert (await jobs.load(job.job_uuid)).rows_done == 5
-    await asyncio.sleep(0.05)
-    assert await jobs.claim(lease_seconds=30, attempts_max=2) is None
-    assert await jobs.give_up(attempts_max=2) == [job.job_uuid]
-    assert (await jobs.load(job.job_uuid)).failure.message == "The file was begun 2 times and lost each time."
-
-
-async def test_jobs_go_with_their_query(statuses, jobs):
-    """History that is forgotten takes its jobs along."""
-    job = await jobs.request(await new_job(statuses))
-    await statuses.request_cancel(job.query_uuid)
-    await statuses.forget_history(before=datetime.now(UTC) + timedelta(days=1), count=10)
-    assert await jobs.load(job.job_uuid) is None
-
-
-async def test_signing_key_is_secret_and_stays(jobs, migrated_url):
-    """Every replica signs with the same long random key."""
-    key = await jobs.signing_key()
-    assert len(key) == 48
-    other = ExportJobs(migrated_url)
-    await other.open()
-    assert await other.signing_key() == key
-    await other.close()
 
 
 # The client ----------------------------------------------------------------------------------------------------
