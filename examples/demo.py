@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from queryfleet.client import Client, Filter, QuerySnapshot, Question, ResultPage, Sort
+from queryfleet.client import Client, Query, QuerySnapshot, ResultPage
 
 DATA_DIR = Path(".queryfleet")
 PORT = 8765
@@ -35,13 +35,9 @@ where o.status <> 'cancelled'
 order by o.order_id
 """.strip()
 # The same shop, asked by its models: which customers come back, and what they bring.
-MODEL_QUESTION = Question(
-    explore="orders",
-    dimensions=["customers_segment", "orders_ordered_at_year"],
-    metrics=["orders_revenue", "orders_buyer_count", "orders_revenue_per_buyer"],
-    filters=[Filter(field_id="orders_status", operator="notEquals", values=["cancelled"])],
-    sorts=[Sort(field_id="customers_segment"), Sort(field_id="orders_ordered_at_year")],
-)
+EXPLORE = "orders"
+DIMENSIONS = ["customers_segment", "orders_ordered_at_year"]
+METRICS = ["orders_revenue", "orders_buyer_count", "orders_revenue_per_buyer"]
 
 console = Console()
 
@@ -98,50 +94,50 @@ def _wait_ready(service: subprocess.Popen[bytes], ready_file: Path) -> dict[str,
 def _ask(place: dict[str, str]) -> None:
     console.print("[bold]The question[/bold]")
     console.print(Text(QUESTION, style="cyan"))
-    project = place["project"]
-    with Client(place["url"], token=place["token"]) as client:
-        query = client.submit_sql(project, QUESTION)
+    with Client(place["url"], token=place["token"], project=place["project"]) as client:
+        query = client.sql(QUESTION)
         console.print(f"\naccepted as [bold]{query.query_uuid}[/bold]")
-        ended = _watch(client, project, query.query_uuid)
+        ended = _watch(query)
         ended.raise_if_failed()
         pages = -(-ended.progress.rows // PAGE_SIZE)
         for number in (1, pages - 1):
             began = time.perf_counter()
-            snapshot = client.poll(project, query.query_uuid, page=number, page_size=PAGE_SIZE)
+            snapshot = query.poll(page=number, page_size=PAGE_SIZE)
             elapsed = (time.perf_counter() - began) * 1000
             if snapshot.page is not None:
                 _show(snapshot.page, f"page {number:,} of {pages:,} ({PAGE_SIZE} rows): {elapsed:.0f} ms")
-        _ask_models(client, project)
+        _ask_models(client)
 
 
-def _ask_models(client: Client, project: str) -> None:
+def _ask_models(client: Client) -> None:
     console.print("\n[bold]A question without SQL[/bold]")
-    asked = MODEL_QUESTION
-    console.print(Text(f"{', '.join(asked.metrics)} by {', '.join(asked.dimensions)}", style="cyan"))
+    console.print(Text(f"{', '.join(METRICS)} by {', '.join(DIMENSIONS)}", style="cyan"))
     began = time.perf_counter()
-    answer = client.query(project, asked, wait_seconds=60)
-    answer.raise_if_failed()
-    if answer.page is not None:
-        elapsed = (time.perf_counter() - began) * 1000
-        labels = {name: str(item.get("label")) for name, item in answer.fields.items() if isinstance(item, dict)}
-        _show(answer.page, f"{answer.page.total_rows} rows: {elapsed:.0f} ms", labels)
+    query = client.query(
+        EXPLORE,
+        dimensions=DIMENSIONS,
+        metrics=METRICS,
+        filters="orders_status!=cancelled",
+        sorts=DIMENSIONS,
+        wait_seconds=60,
+    )
+    page = query.result().page()
+    elapsed = (time.perf_counter() - began) * 1000
+    labels = {name: str(item.get("label")) for name, item in query.fields.items() if isinstance(item, dict)}
+    _show(page, f"{page.total_rows} rows: {elapsed:.0f} ms", labels)
 
 
-def _watch(client: Client, project: str, query_uuid: str) -> QuerySnapshot:
+def _watch(query: Query) -> QuerySnapshot:
     """Show progress until the query has ended: one line that changes, or many where output is not a terminal."""
     began = time.monotonic()
     with Live(console=console, refresh_per_second=12, auto_refresh=console.is_terminal) as live:
-
-        def show(snapshot: QuerySnapshot) -> None:
+        for snapshot in query.watch(interval_seconds=0.2, page_size=PAGE_SIZE):
             line = _progress(snapshot, time.monotonic() - began)
             if console.is_terminal:
                 live.update(line)
             else:
                 console.print(line)
-
-        ended = client.wait(project, query_uuid, page_size=PAGE_SIZE, wait_seconds=0.2, on_wait=show)
-        show(ended)
-    return ended
+    return snapshot
 
 
 def _progress(snapshot: QuerySnapshot, seconds: float) -> Text:

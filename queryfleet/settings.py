@@ -25,7 +25,7 @@ PREFIX = "QUERYFLEET_"
 
 # Read by the client and the command line, or by the test suite; known, but not settings of the service.
 _OTHER_VARIABLES = frozenset(
-    {"URL", "TOKEN", "PROJECT", "DATA_DIR", "TEST_POSTGRES_DSN", "STACK_ID", "HAPROXY_PROGRAM"}
+    {"URL", "TOKEN", "PROJECT", "PROFILE", "DATA_DIR", "TEST_POSTGRES_DSN", "STACK_ID", "HAPROXY_PROGRAM"}
 )
 
 MIB = 1024 * 1024

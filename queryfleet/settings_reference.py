@@ -65,10 +65,11 @@ These are not settings of the service.
 
 | Variable | Read by | Meaning |
 |---|---|---|
-| `QUERYFLEET_URL` | every command that asks a service | Address of the service. |
-| `QUERYFLEET_TOKEN` | every command that asks a service, `up` | Personal token. `up` makes one when it is not set. |
-| `QUERYFLEET_PROJECT` | every command that asks a service | UUID of the project whose warehouse is asked. |
-| `QUERYFLEET_DATA_DIR` | every command | Folder of the local stack; `.queryfleet` when not set. |
+| `QUERYFLEET_URL` | the client, every command that asks a service | Address of the service. |
+| `QUERYFLEET_TOKEN` | the same, and `up` | Personal token. `up` makes one when it is not set. |
+| `QUERYFLEET_PROJECT` | the client, every command that asks a service | UUID or name of the project that is asked. |
+| `QUERYFLEET_PROFILE` | the same | Name of a [profile](data-science.md#profiles); `default` when not set. |
+| `QUERYFLEET_DATA_DIR` | the client, every command | Folder of the local stack; `.queryfleet` when not set. |
 | `RAY_ADDRESS` | `up`, `doctor` | A running Ray cluster to use; without it `up` starts one. |
 | `RAY_AUTH_MODE` | `up`, `doctor` | How Ray protects its ports; see [security](architecture.md#security). |
 """

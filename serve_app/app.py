@@ -43,6 +43,7 @@ from serve_app.routes import (
     history,
     jobs,
     manifest,
+    org,
     projects,
     results,
     saved_queries,
@@ -147,6 +148,7 @@ def create_app(
         sql_runner,
         jobs,
         projects,
+        org,
         content,
         health,
     ):

@@ -162,6 +162,8 @@ def answered(
         warnings += [{"message": message} for message in said]
     elif not terms.is_distinct:
         sql = with_repetitions(compiled_query, dialect_of(models.warehouse_type))
+    if asker.may_run_sql:  # it shows row filters
+        further["sql"] = sql
     return _asked(
         compiled_query, sql, pivot, terms, zone=_zone(query, models), further=further | {"warnings": warnings}
     )

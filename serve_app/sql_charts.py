@@ -112,7 +112,7 @@ def sql_chart_question(
     if configuration is not None:
         asked = PivotAsked.of(configuration, None, ProjectLimits.of(models.definition, settings), settings)
         pivot = pivoted_sql(sql, asked, warehouse_type=warehouse, row_limit=wanted)
-    members = statement.members
+    members = statement.members | ({"sql": sql} if asker.may_run_sql else {})
     if place is not None:
         members["appliedDashboardFilters"] = applied
     return SqlAsked(sql=sql, row_limit=wanted, pivot=pivot, members=members)

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
-from uuid import UUID
 
 import typer
 
 import queryfleet
 from queryfleet.cli.extension import CommandGroup
-from queryfleet.cli.failure import EXIT_CODES_HELP, exit_code, failure_text
+from queryfleet.cli.failure import EXIT_CODES_HELP, ExitCode, exit_code, failure_text
+from queryfleet.cli.options import (
+    AsJson,
+    DataDir,
+    Format,
+    Json,
+    PageSize,
+    Profile,
+    Project,
+    QueryUuid,
+    Quiet,
+    Rows,
+    Stream,
+    Token,
+    Url,
+)
 from queryfleet.cli.output import OutputFormat
 from queryfleet.errors import ServiceError
 
 if TYPE_CHECKING:
-    from queryfleet.cli.connection import Connection
-    from queryfleet.cli.sql import SqlCommand
-    from queryfleet.client import QuerySnapshot
+    from queryfleet.cli.connection import Service
+    from queryfleet.cli.reading import ReadCommand
+    from queryfleet.client import Client, Query, QuerySnapshot, Terms
 
 __all__ = ["app", "run"]
 
@@ -31,24 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its traceback would print local variables, the token among them
 )
 
-_Url = Annotated[str | None, typer.Option(envvar="QUERYFLEET_URL", help="Address of the service.")]
-_Token = Annotated[
-    str | None,
-    typer.Option(
-        envvar="QUERYFLEET_TOKEN",
-        help="Personal token. Flags can be seen by other users: prefer the variable.",
-    ),
-]
-_Project = Annotated[
-    str | None,
-    typer.Option(envvar="QUERYFLEET_PROJECT", help="UUID of the project whose warehouse is asked."),
-]
-_DataDir = Annotated[
-    Path,
-    typer.Option(envvar="QUERYFLEET_DATA_DIR", help="Folder in which `queryfleet up` left the address of its service."),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
-_QueryUuid = Annotated[UUID, typer.Argument(metavar="UUID", help="The query.")]
 _DATA_DIR = Path(".queryfleet")
 
 _project_app = typer.Typer(
@@ -95,49 +92,45 @@ def _options(
 @app.command("sql", epilog=EXIT_CODES_HELP)
 def _sql(  # noqa: PLR0917 - one parameter per flag
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement; `-` reads it from stdin.")],
-    output_format: Annotated[
-        OutputFormat,
-        typer.Option("--format", help="`table` shows the first rows; `jsonl` and `csv` write every row, raw."),
-    ] = OutputFormat.TABLE,
+    output_format: Format = OutputFormat.TABLE,
+    as_json: AsJson = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Most rows of the result.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows shown by `table`.")] = 50,
-    page_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rows fetched at once. [default: the service's largest, up to 5000]"),
-    ] = None,
-    stream: Annotated[
-        bool, typer.Option(help="Write rows while the query still runs; else only once all are there.")
-    ] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    parameters: Annotated[list[str] | None, typer.Option("--parameter", help="NAME=VALUE; repeatable.")] = None,
+    rows: Rows = 50,
+    page_size: PageSize = None,
+    stream: Stream = True,
+    quiet: Quiet = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Run a statement and write its rows to stdout. Ctrl-C cancels it in the warehouse."""
-    from queryfleet.cli.sql import SqlCommand
+    from queryfleet.cli.reading import ReadCommand
 
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
         raise typer.BadParameter("The statement is empty.", param_hint="SQL")
-    command = SqlCommand(
+    values = dict(map(_pair, parameters or ())) or None
+    command = ReadCommand(
+        start=lambda client, terms: client.sql(text, limit=limit, parameters=values, **terms),
         sql=text,
-        format=output_format,
-        limit=limit,
+        format=OutputFormat.JSON if as_json else output_format,
         row_count=rows,
         page_size=page_size,
         is_quiet=quiet,
         is_streaming=stream,
     )
-    _run(command, _connection(url, token, project, data_dir))
+    _read(command, _service(url, token, project, profile=profile, data_dir=data_dir))
 
 
-def _run(command: SqlCommand, connection: Connection) -> NoReturn:
+def _read(command: ReadCommand, service: Service) -> NoReturn:
     """Ask, write the rows to stdout, and end with the exit code."""
-    from queryfleet.cli.sql import run_sql
+    from queryfleet.cli.reading import run_read
 
     width = _terminal_width() if sys.stdout.isatty() else None
-    code = run_sql(connection, command, stdout=sys.stdout.buffer, stderr=sys.stderr, width=width)
+    code = run_read(service, command, stdout=sys.stdout.buffer, stderr=sys.stderr, width=width)
     raise typer.Exit(int(code))
 
 
@@ -162,100 +155,242 @@ def _query(  # noqa: PLR0917 - one parameter per flag
     sort: Annotated[
         list[str] | None, typer.Option("--sort", "-s", help="Field ids; a `-` before one: largest first; repeatable.")
     ] = None,
+    pivot: Annotated[
+        list[str] | None, typer.Option("--pivot", help="Dimensions whose values become columns; repeatable.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows of the result.")] = 500,
     parameters: Annotated[list[str] | None, typer.Option("--parameter", help="NAME=VALUE; repeatable.")] = None,
     timezone: Annotated[str | None, typer.Option(help="In which days begin; the project's if not given.")] = None,
-    output_format: Annotated[
-        OutputFormat,
-        typer.Option("--format", help="`table` shows the first rows; `jsonl` and `csv` write every row, raw."),
-    ] = OutputFormat.TABLE,
-    rows: Annotated[int, typer.Option(min=1, help="Rows shown by `table`.")] = 50,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    output_format: Format = OutputFormat.TABLE,
+    as_json: AsJson = False,
+    rows: Rows = 50,
+    quiet: Quiet = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Ask the models and write the rows to stdout. Ctrl-C cancels the query in the warehouse."""
-    from queryfleet.cli.sql import SqlCommand
-    from queryfleet.client.question import Question, filter_of_text, sort_of_text
+    from queryfleet.cli.reading import ReadCommand
 
-    question = Question(
-        explore=explore,
-        dimensions=_listed(dimensions),
-        metrics=_listed(metrics),
-        filters=[filter_of_text(each) for each in filters or ()],
-        sorts=[sort_of_text(each) for each in _listed(sort)],
-        limit=limit,
-        parameters=dict(map(_pair, parameters or ())),
-        timezone=timezone,
+    def start(client: Client, terms: Terms) -> Query:
+        return client.query(
+            explore,
+            dimensions=_listed(dimensions),
+            metrics=_listed(metrics),
+            filters=filters or (),
+            sorts=_listed(sort),
+            limit=limit,
+            pivot=_listed(pivot) or None,
+            parameters=dict(map(_pair, parameters or ())) or None,
+            timezone=timezone,
+            **terms,
+        )
+
+    command = ReadCommand(
+        start=start, format=OutputFormat.JSON if as_json else output_format, row_count=rows, is_quiet=quiet
     )
-    command = SqlCommand(
-        sql="",
-        format=output_format,
-        limit=None,
+    _read(command, _service(url, token, project, profile=profile, data_dir=data_dir))
+
+
+@app.command("results", epilog=EXIT_CODES_HELP)
+def _results(  # noqa: PLR0917 - one parameter per flag
+    query_uuid: QueryUuid,
+    output_format: Format = OutputFormat.TABLE,
+    as_json: AsJson = False,
+    rows: Rows = 50,
+    page_size: PageSize = None,
+    stream: Stream = True,
+    quiet: Quiet = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """Write the rows of a query that was started before; one that still runs is waited for. Ctrl-C leaves it alone."""
+    from queryfleet.cli.reading import ReadCommand
+
+    command = ReadCommand(
+        start=lambda client, _terms: client.attach(str(query_uuid)),
+        is_own=False,
+        format=OutputFormat.JSON if as_json else output_format,
         row_count=rows,
-        page_size=None,
+        page_size=page_size,
         is_quiet=quiet,
-        is_streaming=True,
-        question=question,
+        is_streaming=stream,
     )
-    _run(command, _connection(url, token, project, data_dir))
+    _read(command, _service(url, token, project, profile=profile, data_dir=data_dir))
+
+
+@app.command("attach", epilog=EXIT_CODES_HELP)
+def _attach(  # noqa: PLR0917 - one parameter per flag
+    query_uuid: QueryUuid,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """Follow a query until it has ended, and show how it is then; 1 unless it is ready. Ctrl-C leaves it alone."""
+    from queryfleet.cli.inspect import follow_query
+    from queryfleet.cli.interrupt import Interrupted, interruptible
+
+    service = _service(url, token, project, profile=profile, data_dir=data_dir)
+    try:
+        with interruptible():
+            snapshot = follow_query(service, str(query_uuid), stderr=sys.stderr, is_quiet=quiet)
+    except Interrupted:
+        sys.stderr.write("\nInterrupted. The query goes on.\n")
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+    _write(snapshot, as_json=as_json)
+    raise typer.Exit(int(ExitCode.OK if snapshot.page is not None else ExitCode.FAILED))
+
+
+@app.command("download", epilog=EXIT_CODES_HELP)
+def _download(  # noqa: PLR0917 - one parameter per flag
+    query_uuid: QueryUuid,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Gets its name when it is whole; replaces another.")],
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, xlsx, jsonl, parquet, arrow or arrow_stream. [default: by the ending]"),
+    ] = None,
+    formatted: Annotated[bool, typer.Option(help="csv, xlsx: values as people read them.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """Write all rows of a query to a file, made by the service. The same command goes on with what broke off."""
+    from queryfleet.cli.download import download_result
+
+    code = download_result(
+        _service(url, token, project, profile=profile, data_dir=data_dir),
+        str(query_uuid),
+        path,
+        format_=file_format,
+        formatted=formatted,
+        is_quiet=quiet,
+        as_json=as_json,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+    )
+    raise typer.Exit(int(code))
+
+
+@app.command("history", epilog=EXIT_CODES_HELP)
+def _history(  # noqa: PLR0917 - one parameter per flag
+    limit: Annotated[int, typer.Option(min=1, help="Most queries.")] = 20,
+    status: Annotated[
+        list[str] | None, typer.Option(help="pending, running, ready, error or cancelled; repeatable.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="UUID of a user. [default: oneself; for an admin everybody]")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Asked then or later, by the clock of this machine.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Asked before then.")] = None,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """List who asked what, newest first."""
+    from queryfleet.cli.history import history_text
+
+    text = history_text(
+        _service(url, token, project, profile=profile, data_dir=data_dir),
+        limit=limit,
+        statuses=status,
+        user_uuid=user,
+        since=since,
+        until=until,
+        as_json=as_json,
+    )
+    sys.stdout.write(text)
+
+
+@app.command("projects", epilog=EXIT_CODES_HELP)
+def _projects(
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """List the projects that one may ask."""
+    from queryfleet.cli.history import projects_text
+
+    sys.stdout.write(projects_text(_service(url, token, None, profile=profile, data_dir=data_dir), as_json=as_json))
 
 
 @app.command("explores", epilog=EXIT_CODES_HELP)
 def _explores(  # noqa: PLR0917 - one parameter per flag
     explore: Annotated[str | None, typer.Argument(metavar="EXPLORE", help="Show its fields.")] = None,
-    as_json: _Json = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """List what can be asked about, or the fields of one explore."""
     from queryfleet.cli.explores import explore_text, explores_text
 
-    connection = _connection(url, token, project, data_dir)
+    service = _service(url, token, project, profile=profile, data_dir=data_dir)
     if explore is None:
-        sys.stdout.write(explores_text(connection, as_json=as_json))
+        sys.stdout.write(explores_text(service, as_json=as_json))
     else:
-        sys.stdout.write(explore_text(connection, explore, as_json=as_json))
+        sys.stdout.write(explore_text(service, explore, as_json=as_json))
 
 
 @app.command("status", epilog=EXIT_CODES_HELP)
 def _status(  # noqa: PLR0917 - one parameter per flag
-    query_uuid: _QueryUuid,
-    as_json: _Json = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    query_uuid: QueryUuid,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Show how a query is. Ends with 0 whatever its status."""
     from queryfleet.cli.inspect import query_status
 
-    _write(query_status(_connection(url, token, project, data_dir), str(query_uuid)), as_json=as_json)
+    _write(
+        query_status(_service(url, token, project, profile=profile, data_dir=data_dir), str(query_uuid)),
+        as_json=as_json,
+    )
 
 
 @app.command("cancel", epilog=EXIT_CODES_HELP)
 def _cancel(  # noqa: PLR0917 - one parameter per flag
-    query_uuid: _QueryUuid,
-    as_json: _Json = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    query_uuid: QueryUuid,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Cancel a query, in the warehouse too, and show how it is then. One that has ended stays as it is."""
     from queryfleet.cli.inspect import cancel_query
 
-    _write(cancel_query(_connection(url, token, project, data_dir), str(query_uuid)), as_json=as_json)
+    _write(
+        cancel_query(_service(url, token, project, profile=profile, data_dir=data_dir), str(query_uuid)),
+        as_json=as_json,
+    )
 
 
 @_project_app.command("check", epilog=EXIT_CODES_HELP)
 def _check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds `project.yml` and `models`.")],
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check every model of a project, without a server. Ends with 1 when there is an error."""
     from queryfleet.cli.project import check_project
@@ -268,16 +403,17 @@ def _check(
 @_project_app.command("push", epilog=EXIT_CODES_HELP)
 def _push(  # noqa: PLR0917 - one parameter per flag
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds `project.yml` and `models`.")],
-    as_json: _Json = False,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Replace a service's models by those of a folder: all of them, or none when there is an error."""
     from queryfleet.cli.project import push_project
 
-    report = push_project(_connection(url, token, project, data_dir), folder, as_json=as_json)
+    report = push_project(_service(url, token, project, profile=profile, data_dir=data_dir), folder, as_json=as_json)
     sys.stdout.write(report.text)
     raise typer.Exit(int(report.exit_code))
 
@@ -291,10 +427,11 @@ def _create_token(  # noqa: PLR0917 - one parameter per flag
     ] = None,
     email: Annotated[str | None, typer.Option(help="Of the user, for models that ask for it.")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, help="Days it works; without: for ever.")] = None,
-    url: _Url = None,
-    token: _Token = None,
-    project: _Project = None,
-    data_dir: _DataDir = _DATA_DIR,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Make a token of a new user of the project and write it to stdout, once. Needs the role admin."""
     from queryfleet.cli.token import create_token
@@ -305,7 +442,7 @@ def _create_token(  # noqa: PLR0917 - one parameter per flag
         given.setdefault(attribute, []).append(value)
     seconds = None if expires_days is None else expires_days * 86_400
     wanted = NewToken(name=name, role=role, email=email, attributes=given, expires_in_seconds=seconds)
-    sys.stdout.write(f"{create_token(_connection(url, token, project, data_dir), wanted)}\n")
+    sys.stdout.write(f"{create_token(_service(url, token, project, profile=profile, data_dir=data_dir), wanted)}\n")
 
 
 def _listed(texts: list[str] | None) -> list[str]:
@@ -319,10 +456,14 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _connection(url: str | None, token: str | None, project: str | None, data_dir: Path) -> Connection:
-    from queryfleet.cli.connection import find_connection, read_service_file
+def _service(
+    url: str | None, token: str | None, project: str | None, *, profile: str | None, data_dir: Path
+) -> Service:
+    from queryfleet.cli.connection import Service
+    from queryfleet.client.connection import find_connection
 
-    return find_connection(url=url, token=token, project=project, file=read_service_file(data_dir))
+    place = find_connection(url=url, token=token, project=project, profile=profile, data_dir=data_dir)
+    return Service(place=place)
 
 
 def _write(snapshot: QuerySnapshot, *, as_json: bool) -> None:

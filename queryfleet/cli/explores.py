@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from queryfleet.cli.failure import printable
+from queryfleet.client.texts import printable
 
 if TYPE_CHECKING:
-    from queryfleet.cli.connection import Connection
+    from queryfleet.cli.connection import Service
     from queryfleet.errors import JsonValue
 
 __all__ = ["explore_text", "explores_text"]
 
 
-def explores_text(connection: Connection, *, as_json: bool) -> str:
+def explores_text(service: Service, *, as_json: bool) -> str:
     """Return the explores of a project, one a line, or as a JSON list.
 
     Raises:
         ServiceError: Unknown project, or no answer.
     """
-    with connection.client() as client:
-        found = client.explores(connection.project_uuid)
+    with service.client() as client:
+        found = client.explores()
     if as_json:
         listed = [
             {"name": each.name, "label": each.label, "description": each.description, "error": each.error}
@@ -36,15 +36,15 @@ def explores_text(connection: Connection, *, as_json: bool) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def explore_text(connection: Connection, name: str, *, as_json: bool) -> str:
+def explore_text(service: Service, name: str, *, as_json: bool) -> str:
     """Return the fields of one explore by their ids, one a line, or what the service says as JSON.
 
     Raises:
         NotFoundError: There is no such explore.
         ServiceError: Refused, or no answer.
     """
-    with connection.client() as client:
-        document = client.explore(connection.project_uuid, name)
+    with service.client() as client:
+        document = client.explore(name)
     if as_json:
         return json.dumps(document, ensure_ascii=False) + "\n"
     tables = document.get("tables") if isinstance(document, dict) else None

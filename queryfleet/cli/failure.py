@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from queryfleet.client.texts import printable
 from queryfleet.errors import ConfigurationError, ServiceUnreachableError
 
 if TYPE_CHECKING:
     from queryfleet.errors import JsonValue, ServiceError
 
-__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code", "failure_text", "printable"]
+__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code", "failure_text"]
 
 
 class ExitCode(IntEnum):
@@ -30,20 +31,12 @@ EXIT_CODES_HELP = (
     "141 the reader of the output went away."
 )
 
-# Everything a terminal might obey instead of show. Line ends and tabs stay.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-
 
 def exit_code(error: ServiceError) -> ExitCode:
     """Return the exit code of a command that ended with `error`."""
     if isinstance(error, ServiceUnreachableError):
         return ExitCode.UNREACHABLE
     return ExitCode.WRONG_USE if isinstance(error, ConfigurationError) else ExitCode.FAILED
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters spelled out, so that data cannot steer the terminal."""
-    return text.translate(_CONTROLS)
 
 
 def failure_text(error: ServiceError, *, sql: str = "") -> str:

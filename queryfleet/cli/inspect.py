@@ -1,41 +1,58 @@
-"""`queryfleet status` and `queryfleet cancel`."""
+"""`queryfleet status`, `attach` and `cancel`: how one query is."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
-from queryfleet.cli.failure import printable
-from queryfleet.cli.progress import megabytes
+from queryfleet.client.progress import ProgressLine
+from queryfleet.client.texts import megabytes, printable, progress_text
 
 if TYPE_CHECKING:
-    from queryfleet.cli.connection import Connection
+    from typing import TextIO
+
+    from queryfleet.cli.connection import Service
     from queryfleet.client import QuerySnapshot
     from queryfleet.errors import JsonValue
 
-__all__ = ["cancel_query", "query_status", "status_json", "status_text"]
+__all__ = ["cancel_query", "follow_query", "query_status", "status_json", "status_text"]
 
 
-def query_status(connection: Connection, query_uuid: str) -> QuerySnapshot:
+def query_status(service: Service, query_uuid: str) -> QuerySnapshot:
     """Ask how a query is.
 
     Raises:
         ServiceError: Unknown query, or no answer.
     """
-    with connection.client() as client:
-        # One row is enough: a ready query's answer always brings a page.
-        return client.poll(connection.project_uuid, query_uuid, page_size=1)
+    with service.client() as client:
+        return client.attach(query_uuid).snapshot
 
 
-def cancel_query(connection: Connection, query_uuid: str) -> QuerySnapshot:
-    """Cancel a query and ask how it is then; a query that had ended before stays what it was.
+def cancel_query(service: Service, query_uuid: str) -> QuerySnapshot:
+    """Cancel a query and return how it is then; one that had ended before stays what it was.
 
     Raises:
         ServiceError: Unknown query, or no answer.
     """
-    with connection.client() as client:
-        client.cancel(connection.project_uuid, query_uuid)
-        return client.poll(connection.project_uuid, query_uuid, page_size=1)
+    with service.client() as client:
+        return client.attach(query_uuid).cancel()
+
+
+def follow_query(service: Service, query_uuid: str, *, stderr: TextIO, is_quiet: bool) -> QuerySnapshot:
+    """Show how a query goes until it has ended, and return how it is then.
+
+    Raises:
+        ServiceError: Unknown query, or no answer.
+    """
+    progress = ProgressLine(stderr, is_quiet=is_quiet, started_at=time.monotonic())
+    with service.client() as client:
+        query = client.attach(query_uuid)
+        for snapshot in query.watch(interval_seconds=progress.interval_seconds, page_size=1):
+            if not snapshot.is_ended:
+                progress.show(progress_text(snapshot, seconds=progress.seconds))
+        progress.clear()
+        return query.snapshot
 
 
 def status_json(snapshot: QuerySnapshot) -> str:

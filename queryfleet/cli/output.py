@@ -7,18 +7,28 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
-from queryfleet.cli.failure import printable
+from queryfleet.client.texts import printable
 from queryfleet.model import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from queryfleet.client import ResultPage
+    from queryfleet.client import QuerySnapshot, ResultPage
     from queryfleet.errors import JsonValue
     from queryfleet.model import Column
 
-__all__ = ["OutputFormat", "csv_bytes", "first_rows", "jsonl_bytes", "table_text", "write_all"]
+__all__ = [
+    "BINARY_FORMATS",
+    "OutputFormat",
+    "csv_bytes",
+    "first_rows",
+    "json_head",
+    "json_rows",
+    "jsonl_bytes",
+    "table_text",
+    "write_all",
+]
 
 # A lone surrogate is legal in JSON text but has no UTF-8: it stays the escape it was.
 _ENCODING_ERRORS: Final = "backslashreplace"
@@ -33,11 +43,37 @@ class OutputFormat(StrEnum):
     TABLE = "table"  # the first rows, formatted, for people
     JSONL = "jsonl"  # every row, raw values, one JSON object a line
     CSV = "csv"  # every row, raw values, RFC 4180
+    ARROW = "arrow"  # every row, the warehouse's types, an Arrow IPC stream
+    PARQUET = "parquet"  # every row, the warehouse's types
+    JSON = "json"  # one JSON object about the query, with every row, raw values
+
+
+BINARY_FORMATS: Final = (OutputFormat.ARROW, OutputFormat.PARQUET)
 
 
 def jsonl_bytes(page: ResultPage) -> bytes:
     """Return the rows of a page, one JSON object of raw values per line, keys in column order."""
     return "".join(f"{_compact_json(record)}\n" for record in page.records()).encode(errors=_ENCODING_ERRORS)
+
+
+def json_head(snapshot: QuerySnapshot) -> bytes:
+    """Return the beginning of the JSON object of a ready query, up to its rows; `]}` ends it."""
+    page = snapshot.page
+    about: dict[str, JsonValue] = {
+        "queryUuid": snapshot.query_uuid,
+        "totalResults": page.total_rows if page is not None else None,
+        "truncated": snapshot.truncated,
+        "warehouseQueryId": snapshot.warehouse_query_id,
+        "totalMs": snapshot.timings.total_ms,
+        "columns": [{"reference": each.reference, "type": each.type.value} for each in page.columns] if page else [],
+    }
+    return f'{_compact_json(about)[:-1]},"rows":['.encode(errors=_ENCODING_ERRORS)
+
+
+def json_rows(page: ResultPage) -> bytes:
+    """Return the rows of a page as members of a JSON list, with the comma that stands before all but the first."""
+    rows = ",\n".join(_compact_json(record) for record in page.records())
+    return f"{',' if page.page > 1 and rows else ''}\n{rows}".encode(errors=_ENCODING_ERRORS)
 
 
 def csv_bytes(page: ResultPage, *, with_header: bool) -> bytes:

@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from queryfleet.cli.failure import ExitCode, printable
+from queryfleet.cli.failure import ExitCode
+from queryfleet.client.texts import printable
 from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from queryfleet.cli.connection import Connection
+    from queryfleet.cli.connection import Service
     from queryfleet.errors import JsonValue
     from queryfleet.semantic.catalog import Catalog
 
@@ -71,11 +72,11 @@ def _with_content(catalog: Catalog, folder: Path) -> Catalog:
     return replace(catalog, problems=(*catalog.problems, *problems.found))
 
 
-def push_project(connection: Connection, folder: Path, *, as_json: bool) -> CheckReport:
+def push_project(service: Service, folder: Path, *, as_json: bool) -> CheckReport:
     """Have a service replace the models of a project by those of a folder, or leave them when anything is wrong.
 
     Args:
-        connection: Where; its token must be of an admin.
+        service: Where; its token must be of an admin.
         folder: Holds `project.yml` and `models`.
         as_json: One JSON object (`version`, `explores`, `problems`) instead of lines for people; `version` is null
             when nothing was changed.
@@ -96,8 +97,8 @@ def push_project(connection: Connection, folder: Path, *, as_json: bool) -> Chec
         ) from error
     files = collect_files(folder.absolute())
     try:
-        with connection.client() as client:
-            answer = client.push_models(connection.project_uuid, files)
+        with service.client() as client:
+            answer = client.push_models(files)
     except CompileError as error:
         problems = error.details.get("problems")
         if not isinstance(problems, list):

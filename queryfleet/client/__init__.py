@@ -3,37 +3,45 @@
 Errors arrive as the classes of `queryfleet.errors`.
 
 Example:
-    with Client("http://127.0.0.1:8000", token=token) as client:
-        query = client.submit_sql(project_uuid, "select city, fare from rides")
-        for page in client.pages(project_uuid, query.query_uuid, page_size=1000):
-            for record in page.records():
-                print(record["city"])
+    with Client() as client:
+        frame = client.sql("select city, fare from rides").to_pandas()
+
+        result = client.query("rides", dimensions=["rides_city"], metrics=["rides_fare"]).result()
+        duckdb.sql("select * from result")
 """
 
 from queryfleet.client.answers import Health, Progress, QueryFailure, QuerySnapshot, ResultPage, Timings
-from queryfleet.client.blocking import Client
-from queryfleet.client.concurrent import AsyncClient
-from queryfleet.client.concurrent_result import AsyncResult
+from queryfleet.client.asking import Terms
+from queryfleet.client.blocking.client import Client
+from queryfleet.client.blocking.query import Query
+from queryfleet.client.blocking.result import Result
+from queryfleet.client.concurrent.client import AsyncClient
+from queryfleet.client.concurrent.query import AsyncQuery
+from queryfleet.client.concurrent.result import AsyncResult
+from queryfleet.client.history import HistoryEntry, ProjectSummary
 from queryfleet.client.model_calls import ExploreSummary, NewToken
-from queryfleet.client.question import Filter, Question, Sort
-from queryfleet.client.result import Result
+from queryfleet.client.question import Filter, Sort
 from queryfleet.client.retry import RetryPolicy
 
 __all__ = [
     "AsyncClient",
+    "AsyncQuery",
     "AsyncResult",
     "Client",
     "ExploreSummary",
     "Filter",
     "Health",
+    "HistoryEntry",
     "NewToken",
     "Progress",
+    "ProjectSummary",
+    "Query",
     "QueryFailure",
     "QuerySnapshot",
-    "Question",
     "Result",
     "ResultPage",
     "RetryPolicy",
     "Sort",
+    "Terms",
     "Timings",
 ]

@@ -7,7 +7,7 @@ can say more; a member of the wrong shape is a clear error, never a guess.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from queryfleet.client.envelope import error_class
 from queryfleet.errors import JsonValue, QueryCancelledError, ServiceError
@@ -69,6 +69,7 @@ class ResultPage:
     page_size: int  # as asked for; every page but the last has so many rows
     total_rows: int | None  # rows of the whole result; None while the query runs
     total_pages: int | None  # None while the query runs
+    is_pivoted: bool = False  # then a cell whose combination does not occur has no member in its row
 
     def records(self) -> Iterator[JsonObject]:
         """Yield each row as reference to raw value, in column order.
@@ -79,7 +80,8 @@ class ResultPage:
         references = [column.reference for column in self.columns]
         try:
             for row in self.rows:
-                yield {reference: row[reference]["value"]["raw"] for reference in references}
+                cells = row if not self.is_pivoted else _completed(row, references)
+                yield {reference: cells[reference]["value"]["raw"] for reference in references}
         except (KeyError, TypeError) as error:
             raise _malformed("rows") from error
 
@@ -92,7 +94,8 @@ class ResultPage:
         references = [column.reference for column in self.columns]
         try:
             for row in self.rows:
-                yield tuple(str(row[reference]["value"]["formatted"]) for reference in references)
+                cells = row if not self.is_pivoted else _completed(row, references)
+                yield tuple(str(cells[reference]["value"]["formatted"]) for reference in references)
         except (KeyError, TypeError) as error:
             raise _malformed("rows") from error
 
@@ -116,6 +119,8 @@ class QuerySnapshot:
     page: ResultPage | None  # when ready, or when the page asked for is already stored
     # Of a question to the models: description of each column by its reference; only known from the submit answer.
     fields: Mapping[str, JsonValue] = field(default_factory=dict)
+    sql: str | None = None  # that the models made; only known from the submit answer, and to those who may run SQL
+    truncated: bool = False  # a limit cut the result short
 
     @property
     def is_ended(self) -> bool:
@@ -130,7 +135,11 @@ class QuerySnapshot:
             ServiceError: It failed; the class is that of the failure, `WarehouseQueryError` for refused SQL.
         """
         if self.failure is not None:
-            raise self.failure.to_error()
+            error = self.failure.to_error()
+            error.details.setdefault("queryUuid", self.query_uuid)
+            if self.warehouse_query_id is not None:
+                error.details.setdefault("warehouseQueryId", self.warehouse_query_id)
+            raise error
         if self.status is QueryStatus.CANCELLED:
             raise QueryCancelledError(f"Query {self.query_uuid} was cancelled.", queryUuid=self.query_uuid)
 
@@ -175,7 +184,7 @@ def parse_snapshot(results: JsonValue, *, query_uuid: str | None = None, page_si
         queue_position=_optional(data, "queuePosition", int),
         attempt=_optional(data, "attempt", int),
         progress=Progress(**{name: _optional(progress, name, int) or 0 for name in ("rows", "bytes", "chunks")}),
-        timings=_timings(data),
+        timings=parse_timings(data.get("timings")),
         warehouse_query_id=_optional(data, "warehouseQueryId", str),
         cache_hit=_optional(cache, "cacheHit", bool),
         warnings=_warnings(data),
@@ -183,6 +192,8 @@ def parse_snapshot(results: JsonValue, *, query_uuid: str | None = None, page_si
         cancelled_at=_optional(data, "cancelledAt", str),
         page=_page(data, page_size),
         fields=_object(data.get("fields") or {}, "fields"),
+        sql=_optional(data, "sql", str),
+        truncated=bool(data.get("truncated")),
     )
 
 
@@ -225,8 +236,13 @@ def _optional(data: JsonObject, member: str, kind: type[_Kind]) -> _Kind | None:
     return value
 
 
-def _timings(data: JsonObject) -> Timings:
-    given = _object(data.get("timings") or {}, "timings")
+def parse_timings(timings: JsonValue) -> Timings:
+    """Read the member `timings` of a query; what is missing has not ended, or is not told.
+
+    Raises:
+        ServiceError: Not the shape of the contract.
+    """
+    given = _object(timings or {}, "timings")
 
     def milliseconds(member: str) -> float | None:
         value = given.get(member)
@@ -276,7 +292,15 @@ def _page(data: JsonObject, page_size: int | None) -> ResultPage | None:
         page_size=_optional(data, "pageSize", int) or page_size or len(rows),
         total_rows=_optional(data, "totalResults", int),
         total_pages=_optional(data, "totalPageCount", int),
+        is_pivoted=data.get("pivotDetails") is not None,
     )
+
+
+_NO_CELL: Final[dict[str, dict[str, JsonValue]]] = {"value": {"raw": None, "formatted": ""}}
+
+
+def _completed(row: WireRow, references: list[str]) -> WireRow:
+    return {reference: row.get(reference, _NO_CELL) for reference in references}
 
 
 def _column(reference: str, value: JsonValue) -> Column:

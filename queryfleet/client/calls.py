@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
-from uuid import uuid4
 
 from queryfleet.errors import ConfigurationError, JsonValue, ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Call",
     "cancel_call",
     "checked_url",
     "chunk_call",
+    "download_call",
     "health_call",
     "is_loopback",
     "manifest_call",
     "poll_call",
     "queries_path",
-    "submit_sql_call",
     "wait_params",
 ]
 
@@ -35,40 +34,15 @@ class Call:
 
     method: str
     path: str  # with a leading slash, already quoted
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     body: Mapping[str, JsonValue] | None = None  # sent as JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_seconds: float = 0.0  # how long the service may hold it
 
-
-def submit_sql_call(
-    project_uuid: str,
-    sql: str,
-    *,
-    limit: int | None,
-    idempotency_key: str | None,
-    wait_seconds: float,
-    context: str,
-) -> Call:
-    """Return the call that starts a query.
-
-    A key is made when none is given, so that a repetition after a lost answer finds the query that was
-    started.
-
-    Raises:
-        ParameterError: `wait_seconds` is not between 0 and 60.
-    """
-    body: dict[str, JsonValue] = {"sql": sql, "context": context}
-    if limit is not None:
-        body["limit"] = limit
-    return Call(
-        method="POST",
-        path=f"{queries_path(project_uuid)}/sql",
-        params=wait_params(wait_seconds),
-        body=body,
-        headers={"Idempotency-Key": idempotency_key or uuid4().hex},
-        wait_seconds=wait_seconds,
-    )
+    def without_wait(self) -> Call:
+        """Return the same request, not to be held."""
+        params = {name: value for name, value in self.params.items() if name != "waitMs"}
+        return replace(self, params=params, wait_seconds=0.0)
 
 
 def poll_call(
@@ -115,6 +89,12 @@ def chunk_call(project_uuid: str, query_uuid: str, index: int, *, attempt: int, 
     )
 
 
+def download_call(project_uuid: str, query_uuid: str, body: Mapping[str, JsonValue], *, wait_seconds: float) -> Call:
+    """Return the call that has a file made and waits for it as long as the service does, `wait_seconds` or less."""
+    path = f"{queries_path(project_uuid)}/{quote(query_uuid, safe='')}/download"
+    return Call(method="POST", path=path, body=body, wait_seconds=wait_seconds)
+
+
 def health_call() -> Call:
     """Return the call that asks for the service's version and limits."""
     return Call(method="GET", path="/api/v1/health")
@@ -150,7 +130,7 @@ def queries_path(project_uuid: str) -> str:
     return f"/api/v2/projects/{quote(project_uuid, safe='')}/query"
 
 
-def wait_params(wait_seconds: float) -> dict[str, str]:
+def wait_params(wait_seconds: float) -> dict[str, str | Sequence[str]]:
     """Return the parameters that have an answer held.
 
     Raises:

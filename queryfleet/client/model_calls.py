@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-from uuid import uuid4
 
-from queryfleet.client.calls import Call, queries_path, wait_params
+from queryfleet.client.calls import Call
 from queryfleet.errors import JsonValue, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from queryfleet.client.question import Question
 
 __all__ = [
     "ExploreSummary",
@@ -21,8 +18,8 @@ __all__ = [
     "explore_call",
     "explores_call",
     "parse_explores",
+    "project_path",
     "push_call",
-    "submit_question_call",
     "token_call",
 ]
 
@@ -48,40 +45,19 @@ class NewToken:
     expires_in_seconds: int | None = None  # None: never
 
 
-def submit_question_call(
-    project_uuid: str, question: Question, *, idempotency_key: str | None, wait_seconds: float, context: str
-) -> Call:
-    """Return the call that asks the models; a key is made when none is given.
-
-    Raises:
-        ParameterError: `wait_seconds` is not between 0 and 60.
-    """
-    body: dict[str, JsonValue] = {"query": question.to_json(), "context": context}
-    if question.parameters:
-        body["parameters"] = dict(question.parameters)
-    return Call(
-        method="POST",
-        path=f"{queries_path(project_uuid)}/metric-query",
-        params=wait_params(wait_seconds),
-        body=body,
-        headers={"Idempotency-Key": idempotency_key or uuid4().hex},
-        wait_seconds=wait_seconds,
-    )
-
-
 def explores_call(project_uuid: str) -> Call:
     """Return the call that lists the explores of a project."""
-    return Call(method="GET", path=f"{_project_path(project_uuid)}/explores")
+    return Call(method="GET", path=f"{project_path(project_uuid)}/explores")
 
 
 def explore_call(project_uuid: str, name: str) -> Call:
     """Return the call that describes one explore."""
-    return Call(method="GET", path=f"{_project_path(project_uuid)}/explores/{quote(name, safe='')}")
+    return Call(method="GET", path=f"{project_path(project_uuid)}/explores/{quote(name, safe='')}")
 
 
 def push_call(project_uuid: str, files: Mapping[str, str]) -> Call:
     """Return the call that replaces the models of a project."""
-    return Call(method="PUT", path=f"{_project_path(project_uuid)}/models", body={"files": dict(files)})
+    return Call(method="PUT", path=f"{project_path(project_uuid)}/models", body={"files": dict(files)})
 
 
 def token_call(project_uuid: str, token: NewToken) -> Call:
@@ -93,7 +69,7 @@ def token_call(project_uuid: str, token: NewToken) -> Call:
     }
     body |= {} if token.email is None else {"email": token.email}
     body |= {} if token.expires_in_seconds is None else {"expiresInSeconds": token.expires_in_seconds}
-    return Call(method="POST", path=f"{_project_path(project_uuid)}/tokens", body=body)
+    return Call(method="POST", path=f"{project_path(project_uuid)}/tokens", body=body)
 
 
 def parse_explores(results: JsonValue) -> tuple[ExploreSummary, ...]:
@@ -125,5 +101,6 @@ def _first_error(errors: JsonValue) -> str | None:
     return str(first.get("message", "")) if isinstance(first, dict) else None
 
 
-def _project_path(project_uuid: str) -> str:
+def project_path(project_uuid: str) -> str:
+    """Return the path of the routes about a project itself."""
     return f"/api/v1/projects/{quote(project_uuid, safe='')}"

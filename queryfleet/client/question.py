@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeAlias
 
 from queryfleet.errors import JsonValue, ParameterError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+__all__ = [
+    "Filter",
+    "Filters",
+    "Names",
+    "Question",
+    "Sort",
+    "Sorts",
+    "filter_of_text",
+    "filter_rules",
+    "filters_of",
+    "names_of",
+    "sort_of_text",
+    "sorts_of",
+]
 
-__all__ = ["Filter", "Question", "Sort", "filter_of_text", "sort_of_text"]
+# What a caller may give, and what is made of it.
+Names: TypeAlias = "str | Iterable[str]"
+Filters: TypeAlias = "str | Filter | Iterable[str | Filter] | Mapping[str, JsonValue]"
+Sorts: TypeAlias = "str | Sort | Iterable[str | Sort]"
+JsonFilters: TypeAlias = "Sequence[Filter] | Mapping[str, JsonValue]"
 
 # Longer ones first: `>=` begins with `>`.
 _OPERATORS: Final = {
@@ -60,30 +77,71 @@ class Question:
     explore: str
     dimensions: Sequence[str] = ()
     metrics: Sequence[str] = ()
-    filters: Sequence[Filter] = ()  # all must hold; each is on a dimension, or on a metric that is selected
+    # All must hold; each is on a dimension, on a metric that is selected, or on a table calculation. Or the wire form.
+    filters: JsonFilters = ()
     sorts: Sequence[Sort] = ()  # empty: newest, or largest, first
-    limit: int = 500  # most rows
+    limit: int | None = 500  # most rows; None: as many as the service allows
     table_calculations: Sequence[Mapping[str, JsonValue]] = ()  # as on the wire
-    parameters: Mapping[str, JsonValue] | None = None
+    additional_metrics: Sequence[Mapping[str, JsonValue]] = ()  # the same; fields of this question alone
+    custom_dimensions: Sequence[Mapping[str, JsonValue]] = ()  # the same
     timezone: str | None = None  # IANA name; None: the project's
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the wire form, `query` of the request."""
-        filters: dict[str, JsonValue] = {}
-        of_metrics = [each.to_json() for each in self.filters if each.field_id in self.metrics]
-        of_dimensions = [each.to_json() for each in self.filters if each.field_id not in self.metrics]
-        filters |= {"dimensions": {"and": [*of_dimensions]}} if of_dimensions else {}
-        filters |= {"metrics": {"and": [*of_metrics]}} if of_metrics else {}
         wire: dict[str, JsonValue] = {
             "exploreName": self.explore,
             "dimensions": list(self.dimensions),
             "metrics": list(self.metrics),
-            "filters": filters,
+            "filters": self.to_filters(),
             "sorts": [{"fieldId": each.field_id, "descending": each.descending} for each in self.sorts],
             "limit": self.limit,
             "tableCalculations": [dict(each) for each in self.table_calculations],
         }
+        if self.additional_metrics:
+            wire["additionalMetrics"] = [dict(each) for each in self.additional_metrics]
+        if self.custom_dimensions:
+            wire["customDimensions"] = [dict(each) for each in self.custom_dimensions]
         return wire if self.timezone is None else wire | {"timezone": self.timezone}
+
+    def to_filters(self) -> dict[str, JsonValue]:
+        """Return the wire form of the filters."""
+        if isinstance(self.filters, Mapping):
+            return dict(self.filters)
+        groups: dict[str, list[JsonValue]] = {"dimensions": [], "metrics": [], "tableCalculations": []}
+        calculations = [each.get("name") for each in self.table_calculations]
+        for each in self.filters:
+            is_metric = each.field_id in self.metrics
+            kind = "tableCalculations" if each.field_id in calculations else "metrics" if is_metric else "dimensions"
+            groups[kind].append(each.to_json())
+        return {kind: {"and": rules} for kind, rules in groups.items() if rules}
+
+
+def filters_of(filters: Filters) -> JsonFilters:
+    """Return conditions as values: texts are read by `filter_of_text`, the wire form stays as it is.
+
+    Raises:
+        ParameterError: A text is no condition.
+    """
+    if isinstance(filters, Mapping):
+        return filters
+    listed = [filters] if isinstance(filters, str | Filter) else filters
+    return tuple(filter_of_text(each) if isinstance(each, str) else each for each in listed)
+
+
+def filter_rules(filters: Filters) -> dict[str, JsonValue]:
+    """Return conditions on dimensions in the wire form."""
+    return Question(explore="", filters=filters_of(filters)).to_filters()
+
+
+def sorts_of(sorts: Sorts) -> tuple[Sort, ...]:
+    """Return an order as values; texts are read by `sort_of_text`."""
+    listed = [sorts] if isinstance(sorts, str | Sort) else sorts
+    return tuple(sort_of_text(each) if isinstance(each, str) else each for each in listed)
+
+
+def names_of(names: Names) -> tuple[str, ...]:
+    """Return field ids; a text alone is one."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def filter_of_text(text: str) -> Filter:

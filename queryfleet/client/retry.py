@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-__all__ = ["RetryPolicy"]
+__all__ = ["CANCEL_RETRY", "RetryPolicy"]
 
 _REPEATABLE_STATUSES = frozenset({429, 502, 503, 504})
 
@@ -49,6 +50,9 @@ class RetryPolicy:
             pause = max(pause, _seconds(retry_after))
         limit = min(self.total_seconds, self.first_contact_seconds) if is_first_contact else self.total_seconds
         return pause if elapsed_seconds + pause <= limit and limit > 0 else None
+
+
+CANCEL_RETRY: Final = RetryPolicy(total_seconds=5.0)  # for whoever has given up and will not wait for long
 
 
 def _seconds(retry_after: str) -> float:

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import httpx2
-
 import queryfleet
 from queryfleet.client.calls import checked_url, is_loopback
 from queryfleet.client.envelope import results_of
@@ -17,6 +15,8 @@ from queryfleet.errors import ConfigurationError, JsonValue, ServiceError, Servi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx2
 
     from queryfleet.client.calls import Call
 
@@ -41,6 +41,8 @@ class Session:
         Raises:
             ConfigurationError: The address is not one, or the token cannot stand in a header.
         """
+        import httpx2
+
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigurationError("The token is empty or holds characters that no token has.")
         address = checked_url(url)
@@ -66,6 +68,8 @@ class Session:
 
     def request(self, call: Call, build: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
         """Return `call` as a request; the read timeout covers the wait it asks for."""
+        import httpx2
+
         timeout = httpx2.Timeout(
             self.timeout_seconds, connect=_CONNECT_SECONDS, read=call.wait_seconds + self.timeout_seconds
         )
@@ -87,8 +91,10 @@ class Session:
         content_type = response.headers.get("content-type", "")
         return results_of(response.status_code, content_type, response.content, url=self.url)
 
-    def unreachable(self, error: httpx2.HTTPError) -> ServiceUnreachableError:
-        """Return what to tell a person about a request that brought no answer."""
+    def unreachable(self, error: httpx2.HTTPError, *, at: str | None = None) -> ServiceUnreachableError:
+        """Return what to tell a person about a request that brought no answer; `at` when it went somewhere else."""
+        import httpx2
+
         if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError):
             reason = "cannot be reached"
         elif isinstance(error, httpx2.TimeoutException):
@@ -96,6 +102,12 @@ class Session:
         else:
             reason = "broke off the connection"
         cause = str(error) or type(error).__name__
+        if at is not None and at != self.url:
+            text = (
+                f"The object store at {at} {reason} ({cause}). If clients cannot reach it, set"
+                " QUERYFLEET_STORE_LINKS_URL of the service."
+            )
+            return ServiceUnreachableError(text, url=at)
         text = f"The service at {self.url} {reason} ({cause}). Check that it runs and that the address is right."
         return ServiceUnreachableError(text, url=self.url)
 

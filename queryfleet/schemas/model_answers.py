@@ -15,6 +15,7 @@ __all__ = [
     "JobStartedAnswer",
     "MetricQueryAnswer",
     "ProjectAnswer",
+    "ProjectsAnswer",
     "TableFieldsAnswer",
     "TablesAnswer",
     "TokenAnswer",
@@ -136,6 +137,31 @@ class ExploreSummary(_Part):
     label: str
     description: str | None = None
     errors: list[dict[str, Any]] | None = Field(default=None, description="Why it cannot be used, if it cannot.")
+
+
+class ProjectSummary(_Part):
+    """One project, in a list."""
+
+    projectUuid: str  # noqa: N815
+    name: str
+    type: str = Field(description="`DEFAULT`, for clients that know other kinds.")
+    role: str = Field(description="The caller's: viewer, editor or admin.")
+
+
+class ProjectsAnswer(_Wire):
+    """The projects in which the caller has a role, in the order of names."""
+
+    model_config = _example(
+        [
+            {
+                "projectUuid": "0d0b6f3c-6f5e-4c35-9a5b-3b1f6f1f7a42",
+                "name": "Shop",
+                "type": "DEFAULT",
+                "role": "editor",
+            }
+        ]
+    )
+    results: list[ProjectSummary]
 
 
 class ExploresAnswer(_Wire):

@@ -224,6 +224,10 @@ async def test_file_that_cannot_be_made_tells_why(api, desk, ready):
     """A job that failed says so and is not in the way of the next one."""
     record = await api.statuses.load(ready)
     chunks = await api.statuses.chunks(ready, record.result_attempt, first_row=0, end_row=300)
+
+    def to_arrow(query_uuid):
+        return served.attach(query_uuid).to_arrow()
+
     good = await api.services.store.get(chunks[1].key)
     await api.services.store.put(chunks[1].key, good[:-2] + b"]\n")
     job_id = (await scheduled(api, ready, type="csv")).json()["results"]["jobId"]
@@ -261,7 +265,7 @@ async def served(api):
     async with asyncio.timeout(10):
         while not server.started:
             await asyncio.sleep(0.005)
-    with Client(f"http://127.0.0.1:{port}", token="editor") as client:
+    with Client(f"http://127.0.0.1:{port}", token="editor", project=PROJECT) as client:
         yield client
     server.should_exit = True
     await running
@@ -280,7 +284,8 @@ async def test_client_reads_a_result_as_arrow(api, served):
 async def assert_read_as_arrow(api, served, batches):
     query_uuid = await api.submit(invalidateCache=True)
     await api.run(query_uuid, ScriptedWarehouse(Script(batches=batches)), **SMALL_CHUNKS)
-    result = served.result(PROJECT, query_uuid)
+    query = await asyncio.to_thread(served.attach, query_uuid)
+    result = await asyncio.to_thread(query.result)
     table = await asyncio.to_thread(result.to_arrow)
     expected = pa.Table.from_batches(batches)
     assert table.schema.names == expected.schema.names
@@ -288,9 +293,8 @@ async def assert_read_as_arrow(api, served, batches):
         assert table[name].to_pylist() == expected[name].to_pylist(), name
     streamed = await asyncio.to_thread(lambda: pa.RecordBatchReader.from_stream(result).read_all())
     assert streamed.equals(table)
-    address = served._session.url
-    async with AsyncClient(address, token="editor") as other:
-        assert (await other.result(PROJECT, query_uuid).to_arrow()).equals(table)
+    async with AsyncClient(served._wire.session.url, token="editor", project=PROJECT) as other:
+        assert (await (await other.attach(query_uuid)).to_arrow()).equals(table)
     frame = await asyncio.to_thread(result.to_polars)
     assert frame.height == 300
 
@@ -300,7 +304,7 @@ async def test_client_begins_while_the_query_runs(api, served):
     query_uuid = await api.submit()
     warehouse = ScriptedWarehouse(Script(batches=BATCHES, pauses={"batch:2"}))
     running = asyncio.create_task(api.execution(await api.claim(query_uuid), warehouse, **SMALL_CHUNKS).run())
-    batches = served.result(PROJECT, query_uuid).batches()
+    batches = (await asyncio.to_thread(served.attach, query_uuid)).batches()
     first = await asyncio.to_thread(next, batches)
     assert not running.done()
     (await reached(warehouse, "batch:2")).release("batch:2")
@@ -313,15 +317,19 @@ async def test_client_tells_damage_failure_and_empty_results_apart(api, served, 
     """A damaged chunk is an error, a failed query raises its own, no rows are a table with columns."""
     record = await api.statuses.load(ready)
     chunks = await api.statuses.chunks(ready, record.result_attempt, first_row=0, end_row=300)
+
+    def to_arrow(query_uuid):
+        return served.attach(query_uuid).to_arrow()
+
     good = await api.services.store.get(chunks[1].key)
     await api.services.store.put(chunks[1].key, good[:-2] + b"]\n")
     with pytest.raises(ResultCorruptError):
-        await asyncio.to_thread(served.result(PROJECT, ready).to_arrow)
+        await asyncio.to_thread(to_arrow, ready)
     failing = await api.submit("select 3")
     await api.run(failing, ScriptedWarehouse(Script(failures={"submit": WarehouseQueryError("no such table")})))
     with pytest.raises(WarehouseQueryError, match="no such table"):
-        await asyncio.to_thread(served.result(PROJECT, failing).to_arrow)
+        await asyncio.to_thread(to_arrow, failing)
     empty = await api.submit("select 4")
     await api.run(empty, ScriptedWarehouse(Script(schema=BATCHES[0].schema)))
-    table = await asyncio.to_thread(served.result(PROJECT, empty).to_arrow)
+    table = await asyncio.to_thread(to_arrow, empty)
     assert (table.num_rows, table.schema.names) == (0, BATCHES[0].schema.names)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queryfleet import errors
-from queryfleet.cli.failure import ExitCode, exit_code, failure_text, printable
+from queryfleet.cli.failure import ExitCode, exit_code, failure_text
 from queryfleet.cli.output import csv_bytes, first_rows, jsonl_bytes, table_text
-from queryfleet.cli.progress import progress_text
 from queryfleet.client.answers import ResultPage, parse_snapshot
+from queryfleet.client.texts import printable, progress_text
 from queryfleet.model import Column, ColumnType
 
 _JSON = st.recursive(

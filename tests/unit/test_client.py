@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from queryfleet import errors
-from queryfleet.client import AsyncClient, Client, RetryPolicy
+from queryfleet.client import AsyncClient, AsyncQuery, AsyncResult, Client, Query, Result, RetryPolicy
 from queryfleet.testing.scripted_service import Answer, error_answer
-from tests.fixtures.query_service import PROJECT, URL, fill, transport
+from tests.fixtures.query_service import PROJECT, URL, client_of, fill, transport
 
 
 @pytest.fixture
@@ -19,22 +22,33 @@ def anyio_backend():
     return "asyncio"
 
 
-def test_clients_have_the_same_methods_and_parameters():
-    """Whoever knows one client knows the other."""
+def _surface(cls):
+    members = {name: member for name, member in inspect.getmembers(cls) if not name.startswith("_")}
+    return {
+        name: str(inspect.signature(member)).replace("Async", "") if callable(member) else type(member)
+        for name, member in members.items()
+    }
 
-    def surface(cls):
-        return {
-            name: str(inspect.signature(member).replace(return_annotation=inspect.Signature.empty))
-            for name, member in inspect.getmembers(cls, inspect.isfunction)
-            if not name.startswith("_")
-        }
 
-    assert surface(Client) == surface(AsyncClient)
+@pytest.mark.parametrize(
+    ("blocking", "concurrent"), [(Client, AsyncClient), (Query, AsyncQuery), (Result, AsyncResult)]
+)
+def test_clients_queries_and_results_have_the_same_members(blocking, concurrent):
+    """Whoever knows one client knows the other: names, parameters, defaults and what is returned."""
+    assert _surface(blocking) == _surface(concurrent)
+    assert len(_surface(blocking)) > 10
+
+
+def test_blocking_modules_are_made_of_the_asyncio_ones():
+    """There is one source: what is checked in is what the tool writes."""
+    tool = Path(__file__).parents[2] / "tools" / "make_blocking.py"
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_submit_sends_statement_limit_context_key_and_token(client, query_service):
     """A submit carries everything the contract asks for, and a key that makes it safe to repeat."""
-    snapshot = client.submit_sql(PROJECT, "select 1", limit=7, wait_seconds=1.5)
+    snapshot = client.sql("select 1", limit=7, wait_seconds=1.5).snapshot
     asked = query_service.asked[0]
     assert (asked.method, asked.path) == ("POST", f"/api/v2/projects/{PROJECT}/query/sql")
     assert asked.body == {"sql": "select 1", "limit": 7, "context": "api"}
@@ -48,7 +62,7 @@ def test_submit_sends_statement_limit_context_key_and_token(client, query_servic
 def test_submit_that_ends_while_waited_for_brings_the_first_page(client, query_service):
     """A short query needs one request."""
     query_service.on_submit = lambda query: fill(query, 3)
-    snapshot = client.submit_sql(PROJECT, "select 1", wait_seconds=1)
+    snapshot = client.sql("select 1", wait_seconds=1).snapshot
     assert snapshot.page is not None
     assert [0, 1, 2] == [record["id"] for record in snapshot.page.records()]
     assert (snapshot.page.total_rows, len(query_service.asked)) == (3, 1)
@@ -67,7 +81,7 @@ def test_submit_after_lost_answer_finds_the_same_query(client, query_service):
             raise httpx2.ReadError("connection reset")
 
     query_service.on_request = lose_first_answer
-    client.submit_sql(PROJECT, "select 1")
+    client.sql("select 1")
     keys = {asked.headers["idempotency-key"] for asked in query_service.asked}
     assert (len(query_service.queries), len(keys)) == (1, 1)
 
@@ -87,7 +101,7 @@ def test_request_refused_for_good_is_not_repeated(client, query_service):
     """A wrong token fails at once, as its own class."""
     query_service.token = "another"
     with pytest.raises(errors.AuthorizationError):
-        client.submit_sql(PROJECT, "select 1")
+        client.sql("select 1")
     assert len(query_service.asked) == 1
 
 
@@ -96,7 +110,7 @@ def test_request_still_refused_after_the_total_raises_the_services_error(query_s
     query_service.on_request = lambda _asked: error_answer(errors.TooManyRequestsError("Too many queries."))
     policy = RetryPolicy(total_seconds=0.02, first_pause_seconds=0.005)
     with (
-        Client(URL, token=query_service.token, retry=policy, transport=transport(query_service)) as client,
+        client_of(query_service, retry=policy) as client,
         pytest.raises(errors.TooManyRequestsError, match="Too many queries"),
     ):
         client.health()
@@ -121,7 +135,7 @@ def test_request_without_answer_is_unreachable_and_names_the_address(query_servi
     query_service.on_request = fail
     policy = RetryPolicy(total_seconds=0)
     with (
-        Client(URL, token=query_service.token, retry=policy, transport=transport(query_service)) as client,
+        client_of(query_service, retry=policy) as client,
         pytest.raises(errors.ServiceUnreachableError, match=words) as caught,
     ):
         client.health()
@@ -132,47 +146,46 @@ def test_request_without_answer_is_unreachable_and_names_the_address(query_servi
 def test_poll_of_unknown_query_is_not_found(client):
     """A query that is not there, or not ours, is one error."""
     with pytest.raises(errors.NotFoundError):
-        client.poll(PROJECT, "no-such-query")
+        client.attach("no-such-query")
 
 
 def test_poll_quotes_what_it_puts_into_the_path(client, query_service):
     """A name from outside cannot reach another route."""
     with pytest.raises(errors.NotFoundError):
-        client.poll(PROJECT, "../../x?y")
-    assert query_service.asked[0].params == {}
+        client.attach("../../x?y")
+    assert query_service.asked[0].params == {"pageSize": "10"}
 
 
 @pytest.mark.parametrize("wait_seconds", [-1, 60.5])
 def test_poll_waiting_out_of_bounds_is_a_parameter_error(client, wait_seconds):
     """The bounds of a wait are checked before anything is sent."""
     with pytest.raises(errors.ParameterError):
-        client.poll(PROJECT, "q", wait_seconds=wait_seconds)
+        client.sql("q", wait_seconds=wait_seconds)
 
 
 def test_cancel_ends_the_query(client, query_service):
     """Cancel reaches the service and can be repeated."""
-    query = client.submit_sql(PROJECT, "select 1")
-    client.cancel(PROJECT, query.query_uuid)
-    client.cancel(PROJECT, query.query_uuid)
+    query = client.sql("select 1")
+    query.cancel()
+    query.cancel()
     with pytest.raises(errors.QueryCancelledError):
-        client.poll(PROJECT, query.query_uuid).raise_if_failed()
+        query.poll().raise_if_failed()
 
 
-def test_wait_returns_the_end_and_tells_about_the_way(client, query_service):
-    """Waiting shows every state in between and returns the last."""
-    query = client.submit_sql(PROJECT, "select 1")
+def test_watch_yields_every_state_to_the_end(client, query_service):
+    """Watching shows every state in between, and the last."""
+    query = client.sql("select 1")
     query_service.on_poll = [lambda _query: None, lambda query: fill(query, 2)]
-    seen = []
-    last = client.wait(PROJECT, query.query_uuid, on_wait=seen.append)
-    assert (["pending"], "ready") == ([snapshot.status for snapshot in seen], last.status)
+    assert ["pending", "ready"] == [snapshot.status for snapshot in query.watch(interval_seconds=0.05)]
+    assert query.status == "ready"
 
 
 @pytest.mark.parametrize(("row_count", "page_count"), [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2)])
 def test_pages_of_ready_query_are_all_rows_once(client, query_service, row_count, page_count):
     """Pages partition a result, whatever its size; an empty one is one page with columns."""
     query_service.on_submit = lambda query: fill(query, row_count)
-    query = client.submit_sql(PROJECT, "select 1")
-    pages = list(client.pages(PROJECT, query.query_uuid, page_size=4))
+    query = client.sql("select 1")
+    pages = list(query.pages(page_size=4))
     assert page_count == len(pages)
     assert list(range(row_count)) == [record["id"] for page in pages for record in page.records()]
     assert [column.reference for column in pages[0].columns] == ["id", "city"]
@@ -193,10 +206,10 @@ def _finish(query):
 def test_pages_of_running_query_come_before_its_end(client, query_service, row_count):
     """Stored pages are read while the query runs, also when it ends exactly behind one of them."""
     query_service.on_submit = lambda query: fill(query, row_count, status="running")
-    query = client.submit_sql(PROJECT, "select 1")
+    query = client.sql("select 1")
     query_service.on_poll = [_store(2), _store(4), _store(row_count // 4 * 4), _finish]
     totals, ids = [], []
-    for page in client.pages(PROJECT, query.query_uuid, page_size=4):
+    for page in query.pages(page_size=4):
         totals.append(page.total_rows)
         ids += [record["id"] for record in page.records()]
     assert totals[0] is None
@@ -206,13 +219,13 @@ def test_pages_of_running_query_come_before_its_end(client, query_service, row_c
 def test_pages_of_query_begun_again_are_a_conflict(client, query_service):
     """Pages of two attempts are never joined into one result."""
     query_service.on_submit = lambda query: fill(query, 8, status="running")
-    query = client.submit_sql(PROJECT, "select 1")
+    query = client.sql("select 1")
 
     def begin_again(query):
         query.attempt, query.stored_rows = 2, 0
 
     query_service.on_poll = [_store(4), begin_again]
-    pages = client.pages(PROJECT, query.query_uuid, page_size=4)
+    pages = query.pages(page_size=4)
     next(pages)
     with pytest.raises(errors.ConflictError, match="attempt 2"):
         next(pages)
@@ -221,21 +234,21 @@ def test_pages_of_query_begun_again_are_a_conflict(client, query_service):
 def test_pages_larger_than_allowed_are_a_pagination_error(client, query_service):
     """A refused page size is an error, not the end of the result."""
     query_service.on_submit = lambda query: fill(query, 3)
-    query = client.submit_sql(PROJECT, "select 1")
+    query = client.sql("select 1")
     with pytest.raises(errors.PaginationError):
-        next(client.pages(PROJECT, query.query_uuid, page_size=5001))
+        next(query.pages(page_size=5001))
 
 
 def test_pages_of_query_that_fails_midway_raise_its_failure(client, query_service):
     """Rows that were read do not hide that the query failed."""
     query_service.on_submit = lambda query: fill(query, 8, status="running")
-    query = client.submit_sql(PROJECT, "select 1")
+    query = client.sql("select 1")
 
     def fail(query):
         query.status, query.error = "error", errors.WarehouseConnectionError("connection lost")
 
     query_service.on_poll = [_store(4), fail]
-    pages = client.pages(PROJECT, query.query_uuid, page_size=4)
+    pages = query.pages(page_size=4)
     next(pages)
     with pytest.raises(errors.WarehouseConnectionError, match="connection lost"):
         next(pages)
@@ -275,8 +288,8 @@ async def test_async_pages_of_running_query_are_all_rows_once(async_client, quer
     query_service.on_submit = lambda query: fill(query, 8, status="running")
     query_service.on_poll = [_store(2), _store(4), _store(8), _finish]
     async with async_client as client:
-        query = await client.submit_sql(PROJECT, "select 1")
-        pages = [page async for page in client.pages(PROJECT, query.query_uuid, page_size=4)]
+        query = await client.sql("select 1")
+        pages = [page async for page in query.pages(page_size=4)]
     assert list(range(8)) == [record["id"] for page in pages for record in page.records()]
 
 
@@ -287,13 +300,13 @@ async def test_async_requests_are_repeated_cancelled_and_waited_for(async_client
     query_service.on_request = lambda _asked: answers.pop(0) if answers else None
     async with async_client as client:
         assert (await client.health()).healthy
-        query = await client.submit_sql(PROJECT, "select 1")
+        query = await client.sql("select 1")
         query_service.on_poll = [lambda _query: None, lambda query: fill(query, 2)]
-        assert (await client.wait(PROJECT, query.query_uuid)).status == "ready"
-        other = await client.submit_sql(PROJECT, "select 2")
-        await client.cancel(PROJECT, other.query_uuid)
+        assert (await query.wait()).status == "ready"
+        other = await client.sql("select 2")
+        await other.cancel()
         with pytest.raises(errors.QueryCancelledError):
-            (await client.poll(PROJECT, other.query_uuid)).raise_if_failed()
+            (await other.poll()).raise_if_failed()
 
 
 @pytest.mark.anyio

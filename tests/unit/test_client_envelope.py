@@ -149,7 +149,7 @@ def test_snapshot_of_failed_query_raises_the_class_of_its_failure():
     )
     with pytest.raises(errors.WarehouseQueryError, match="no such column") as caught:
         snapshot.raise_if_failed()
-    assert caught.value.details == {"lineNumber": 2}
+    assert caught.value.details == {"lineNumber": 2, "queryUuid": "q"}
 
 
 def test_snapshot_of_cancelled_query_raises_cancelled():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,14 +12,11 @@ from queryfleet.cli.explores import explore_text, explores_text
 from queryfleet.cli.failure import ExitCode
 from queryfleet.cli.output import OutputFormat
 from queryfleet.cli.project import push_project
-from queryfleet.cli.sql import SqlCommand, run_sql
+from queryfleet.cli.reading import ReadCommand, run_read
 from queryfleet.cli.token import create_token
-from queryfleet.client import Client, ExploreSummary, Filter, NewToken, Question, Sort
+from queryfleet.client import ExploreSummary, Filter, NewToken, Sort
 from queryfleet.client.question import filter_of_text, sort_of_text
-from tests.fixtures.query_service import PROJECT, QUICK_RETRY, URL, fill, transport
-
-if TYPE_CHECKING:
-    from queryfleet.testing.scripted_service import ScriptedService
+from tests.fixtures.query_service import PROJECT, Wired, fill
 
 EXPLORE = {
     "name": "orders",
@@ -34,21 +29,10 @@ EXPLORE = {
 }
 
 
-@dataclass(frozen=True)
-class _Wired:
-    """A connection whose clients end at a scripted service."""
-
-    service: ScriptedService
-    project_uuid: str = PROJECT
-
-    def client(self, **_kwargs):
-        return Client(URL, token=self.service.token, retry=QUICK_RETRY, transport=transport(self.service))
-
-
 def test_question_is_sent_in_the_words_of_the_wire(client, query_service):
     """Rules on selected metrics are metric filters, every other one is on a dimension; unset members are left out."""
-    question = Question(
-        explore="orders",
+    client.query(
+        "orders",
         dimensions=["orders_status"],
         metrics=["orders_revenue"],
         filters=[
@@ -56,12 +40,12 @@ def test_question_is_sent_in_the_words_of_the_wire(client, query_service):
             Filter(field_id="orders_revenue", operator="greaterThan", values=[5]),
             Filter(field_id="orders_at", operator="inThePast", values=[2], settings={"unitOfTime": "weeks"}),
         ],
-        sorts=[Sort(field_id="orders_revenue", descending=True)],
+        sorts="-orders_revenue",
         limit=9,
         parameters={"rate": 2},
         timezone="UTC",
+        wait_seconds=1,
     )
-    client.query(PROJECT, question, wait_seconds=1)
     asked = query_service.asked[0]
     assert (asked.method, asked.path) == ("POST", f"/api/v2/projects/{PROJECT}/query/metric-query")
     assert len(asked.headers["idempotency-key"]) == 32
@@ -137,13 +121,13 @@ def test_explores_are_listed(client, query_service):
         {"name": "orders", "label": "Orders", "description": "One row an order."},
         {"name": "broken", "errors": [{"type": "x", "message": "no field a"}]},
     ]
-    assert client.explores(PROJECT) == (
+    assert client.explores() == (
         ExploreSummary(name="orders", label="Orders", description="One row an order."),
         ExploreSummary(name="broken", label="broken", error="no field a"),
     )
-    text = explores_text(_Wired(query_service), as_json=False)
+    text = explores_text(Wired(query_service), as_json=False)
     assert text == "orders  One row an order.\nbroken  cannot be used: no field a\n"
-    assert json.loads(explores_text(_Wired(query_service), as_json=True))[1]["error"] == "no field a"
+    assert json.loads(explores_text(Wired(query_service), as_json=True))[1]["error"] == "no field a"
 
 
 @pytest.mark.parametrize("answer", [None, {}, [1], [{"label": "x"}]])
@@ -151,30 +135,29 @@ def test_explores_of_another_shape_are_a_clear_error(client, query_service, answ
     """What is no list of explores is not taken for one."""
     query_service.documents["GET explores"] = answer
     with pytest.raises(errors.ServiceError):
-        client.explores(PROJECT)
+        client.explores()
 
 
 def test_explore_shows_its_fields_by_id(query_service):
     """One field a line, ready to be copied; nothing steers the terminal."""
     query_service.documents["GET explores/orders"] = EXPLORE
-    text = explore_text(_Wired(query_service), "orders", as_json=False)
+    text = explore_text(Wired(query_service), "orders", as_json=False)
     assert text.splitlines() == [
         "orders_status   dimension string  Status",
         "orders_revenue  metric sum        Reve\\x1bnue",
     ]
-    assert json.loads(explore_text(_Wired(query_service), "orders", as_json=True)) == EXPLORE
+    assert json.loads(explore_text(Wired(query_service), "orders", as_json=True)) == EXPLORE
 
 
 def test_query_command_writes_the_rows(query_service):
     """A question is run and written like a statement."""
     query_service.on_submit = lambda query: fill(query, 3)
-    question = Question(explore="orders", metrics=["orders_revenue"])
-    command = SqlCommand(
-        sql="", format=OutputFormat.JSONL, limit=None, row_count=50, page_size=None, is_quiet=False,
-        is_streaming=True, question=question,
-    )  # fmt: skip
+    command = ReadCommand(
+        start=lambda client, terms: client.query("orders", metrics="orders_revenue", **terms),
+        format=OutputFormat.JSONL,
+    )
     stdout, stderr = io.BytesIO(), io.StringIO()
-    code = run_sql(_Wired(query_service), command, stdout=stdout, stderr=stderr, width=None)
+    code = run_read(Wired(query_service), command, stdout=stdout, stderr=stderr, width=None)
     assert (code, len(stdout.getvalue().splitlines())) == (ExitCode.OK, 3)
     assert query_service.asked[0].body["context"] == "cli"
 
@@ -187,7 +170,7 @@ def test_push_sends_the_files_of_the_project_and_nothing_else(query_service, tmp
     (tmp_path / "models" / "notes.txt").write_text("no")
     (tmp_path / "shop.duckdb").write_bytes(b"\xff")
     query_service.documents["PUT models"] = {"version": 3, "explores": ["a"], "problems": []}
-    report = push_project(_Wired(query_service), tmp_path, as_json=False)
+    report = push_project(Wired(query_service), tmp_path, as_json=False)
     assert (report.text, report.exit_code) == ("version 3: 1 explore\n", ExitCode.OK)
     assert query_service.asked[0].body == {"files": {"project.yml": "name: x", "models/deep/a.yml": "ä"}}
 
@@ -204,20 +187,20 @@ def test_push_that_is_refused_shows_every_problem(query_service, tmp_path):
         raise errors.CompileError("Nothing was changed: models/a.yml, line 4: wrong", problems=problems)
 
     query_service.on_request = refuse
-    report = push_project(_Wired(query_service), tmp_path, as_json=False)
+    report = push_project(Wired(query_service), tmp_path, as_json=False)
     assert report.text.splitlines() == [
         "models/a.yml, line 4: error: wrong",
         "project.yml: warning: odd",
         "Nothing was changed.",
     ]
     assert report.exit_code is ExitCode.FAILED
-    assert json.loads(push_project(_Wired(query_service), tmp_path, as_json=True).text)["problems"] == problems
+    assert json.loads(push_project(Wired(query_service), tmp_path, as_json=True).text)["problems"] == problems
 
 
 def test_push_of_a_folder_without_a_project_is_refused(query_service, tmp_path):
     """Nothing is sent."""
     with pytest.raises(errors.ConfigurationError, match=r"project\.yml"):
-        push_project(_Wired(query_service), tmp_path, as_json=False)
+        push_project(Wired(query_service), tmp_path, as_json=False)
     assert query_service.asked == []
 
 
@@ -225,7 +208,7 @@ def test_new_token_is_returned_once(query_service):
     """Role, attributes and expiry are sent; the token comes back."""
     query_service.documents["POST tokens"] = {"token": "secret", "tokenUuid": "x", "userUuid": "y", "expiresAt": None}
     wanted = NewToken(name="Ada", role="viewer", attributes={"region": ["north"]}, expires_in_seconds=60)
-    assert create_token(_Wired(query_service), wanted) == "secret"
+    assert create_token(Wired(query_service), wanted) == "secret"
     assert query_service.asked[0].body == {
         "name": "Ada",
         "role": "viewer",

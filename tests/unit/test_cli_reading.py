@@ -5,46 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
 
 import pytest
 
 from queryfleet import errors
 from queryfleet.cli.failure import ExitCode
 from queryfleet.cli.output import OutputFormat
-from queryfleet.cli.sql import SqlCommand, run_sql
-from queryfleet.client import Client
-from queryfleet.testing.scripted_service import Answer, ScriptedService
-from tests.fixtures.query_service import PROJECT, QUICK_RETRY, URL, fill, transport
-
-
-@dataclass(frozen=True)
-class _Wired:
-    """A connection whose clients end at a scripted service."""
-
-    service: ScriptedService
-    project_uuid: str = PROJECT
-
-    def client(self, **_kwargs):
-        return Client(URL, token=self.service.token, retry=QUICK_RETRY, transport=transport(self.service))
+from queryfleet.cli.reading import ReadCommand, run_read
+from queryfleet.testing.scripted_service import Answer
+from tests.fixtures.query_service import Wired, fill
 
 
 @pytest.fixture
 def run(query_service, tmp_path):
     """Run a command; returns exit code, stdout and stderr."""
 
-    def run(output_format, **changes):
-        settings = {
-            "limit": None,
-            "row_count": 50,
-            "page_size": None,
-            "is_quiet": False,
-            "is_streaming": True,
-        }
-        command = SqlCommand(sql="select 1", format=OutputFormat(output_format), **(settings | changes))
+    def run(output_format, *, limit=None, **changes):
+        command = ReadCommand(
+            start=lambda client, terms: client.sql("select 1", limit=limit, **terms),
+            sql="select 1",
+            format=OutputFormat(output_format),
+            **changes,
+        )
         errors_text = io.StringIO()
         with (tmp_path / "stdout").open("w+b") as stdout:
-            code = run_sql(_Wired(query_service), command, stdout=stdout, stderr=errors_text, width=None)
+            code = run_read(Wired(query_service), command, stdout=stdout, stderr=errors_text, width=None)
             stdout.seek(0)
             return code, stdout.read().decode(), errors_text.getvalue()
 
