@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queryfleet.client.blocking import Client
+from queryfleet.client.blocking.client import Client
 from queryfleet.client.carried import CarryingTransport
 from queryfleet.errors import ConfigurationError
 from queryfleet.ray.door import Door, open_door
@@ -42,8 +42,8 @@ class RayClient(Client):
         """Return the rows of one query as objects of Ray; asks nothing yet."""
         return RayRows(
             self._door,
-            self._session.headers["Authorization"],
-            send=self._send,
+            self._wire.session.headers["Authorization"],
+            send=self._wire.send,
             project_uuid=project_uuid,
             query_uuid=query_uuid,
         )
