@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-__all__ = ["fixed_values", "list_bounds", "null_mask", "string_array", "taken"]
+__all__ = ["fixed_values", "in_one_piece", "list_bounds", "null_mask", "string_array", "taken"]
 
 
 def null_mask(array: pa.Array) -> npt.NDArray[np.bool_] | None:
@@ -72,6 +72,11 @@ def list_bounds(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
         sizes = np.frombuffer(array.buffers()[2], dtype, count=count, offset=begin)
         return offsets, offsets + sizes
     return offsets[:-1].copy(), offsets[1:].copy()
+
+
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; copied only if it is in several pieces, which `combine_chunks` does always."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:

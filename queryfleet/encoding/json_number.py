@@ -43,12 +43,13 @@ def _digit_groups() -> npt.NDArray[np.uint32]:
 
 
 @cache
-def _significant_fraction_digits() -> npt.NDArray[np.int64]:
-    """Return how many of the four digits of 0 to 9999 stay when zeros at the end are dropped."""
+def _fraction_bytes() -> npt.NDArray[np.int64]:
+    """Return the length of a fraction of the digits of 0 to 9999, with its point, without zeros at its end."""
     numbers = np.arange(10_000)
-    kept = np.full(10_000, 4, dtype=np.int64)
-    for power in (10, 100, 1000, 10_000):
+    kept = np.full(10_000, 5, dtype=np.int64)
+    for power in (10, 100, 1000):
         kept -= numbers % power == 0
+    kept[0] = 0
     return kept
 
 
@@ -76,7 +77,7 @@ def _write_groups(
             values = values // 10_000
             rest = rest - values * 10_000
         target = np.ndarray((len(values),), "<u4", buffer=data, offset=begin + 4 * group, strides=(cell_bytes,))
-        target[:] = table[rest]
+        target[:] = table.take(rest, mode="clip")
 
 
 def _with_signs(data: Bytes, texts: Texts, negative: Mask) -> None:
@@ -162,7 +163,7 @@ def _short_decimals(values: npt.NDArray[np.float64]) -> tuple[Mask, npt.NDArray[
     zero = values == 0
     if zero.any():
         short &= ~(zero & np.signbit(values))  # negative zero has its own text
-    return short, np.where(short, scaled, 0).astype(np.int64)
+    return short, (scaled if short.all() else np.where(short, scaled, 0)).astype(np.int64)
 
 
 def _printed_float_texts(array: pa.Array, values: npt.NDArray[np.floating], nulls: Mask | None) -> Texts:
@@ -246,16 +247,19 @@ def _short_decimal_texts(unscaled: npt.NDArray[np.int64], scale: int, nulls: Mas
 
 def _kept_fraction(fraction: npt.NDArray[np.unsignedinteger], groups: int) -> Indices:
     """Count the bytes of a fraction of 4 * groups digits, with its point, without zeros at its end."""
-    table = _significant_fraction_digits()
+    table = _fraction_bytes()
+    if groups == 1:
+        return table.take(fraction, mode="clip")
     kept: Indices = np.zeros(len(fraction), dtype=np.int64)
     for group in range(groups - 1, -1, -1):
         rest = fraction
         if group:
             fraction = fraction // 10_000
             rest = rest - fraction * 10_000
-        found = table[rest]
-        kept = np.where((kept == 0) & (found > 0), found + 4 * group, kept)
-    return kept + (kept > 0)
+        found = table.take(rest, mode="clip")
+        # Not `where`, which guesses wrong for every other value: a later group with digits has the larger number.
+        kept = np.maximum(kept, (found + 4 * group) * (found > 0))
+    return kept
 
 
 def _decimal_rest(array: pa.Array, nulls: Mask | None) -> Texts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.pivot.flat import shown_columns, taken_rows
 from queryfleet.pivot.ordering import combined, has_one_spelling, order_of_places, ranks
 
@@ -107,7 +108,7 @@ def _shown(table: pa.Table, kept: Indices, rows: Indices, keys: pa.Table, plan: 
         field = table.schema.field(name)
         if name in index and has_one_spelling(field):
             numbers = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
-            arrays.append(pa.DictionaryArray.from_arrays(numbers, keys.column(name).combine_chunks(), safe=False))
+            arrays.append(pa.DictionaryArray.from_arrays(numbers, in_one_piece(keys.column(name)), safe=False))
         else:
             arrays += taken_rows(table.select([name]), kept).columns
         fields.append(field.with_type(arrays[-1].type))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.errors import LimitExceededError
 from queryfleet.formatting.json_text import plain_text
 from queryfleet.pivot.flat import plain_rows, taken_rows
@@ -54,7 +55,7 @@ class ColumnDictionary:
         if not names:
             return np.zeros(table.num_rows, dtype=np.int64)
         pairs = [
-            joint_ranks(self.keys.column(name).combine_chunks(), table.column(name), table.schema.field(name))
+            joint_ranks(in_one_piece(self.keys.column(name)), table.column(name), table.schema.field(name))
             for name in names
         ]
         count = self.keys.num_rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from queryfleet.encoding.arrays import taken
+from queryfleet.encoding.arrays import in_one_piece, taken
 from queryfleet.errors import ParameterError
 from queryfleet.pivot.ordering import plain_field
 
@@ -107,7 +107,7 @@ def compacted(table: pa.Table, plan: PivotPlan) -> pa.Table:
     for field, column in zip(table.schema, table.columns, strict=True):
         kind = field.type
         is_text = t.is_string(kind) or t.is_large_string(kind) or t.is_binary(kind) or t.is_large_binary(kind)
-        array = column.combine_chunks()
+        array = in_one_piece(column)
         arrays.append(array.dictionary_encode() if is_text and field.name not in values else array)
     fields = [field.with_type(array.type) for field, array in zip(table.schema, arrays, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, table.schema.metadata))
@@ -136,7 +136,7 @@ def taken_rows(table: pa.Table, rows: Indices) -> pa.Table:
     """Return the rows of a table with these numbers, each column in one piece."""
     import pyarrow as pa
 
-    arrays = [_without_idle_entries(taken(column.combine_chunks(), rows)) for column in table.columns]
+    arrays = [_without_idle_entries(taken(in_one_piece(column), rows)) for column in table.columns]
     return pa.Table.from_arrays(arrays, schema=table.schema)
 
 
@@ -147,7 +147,7 @@ def plain_rows(table: pa.Table, rows: Indices) -> pa.Table:
 
     arrays = []
     for column in table.columns:
-        array = taken(column.combine_chunks(), rows)
+        array = taken(in_one_piece(column), rows)
         arrays.append(array.dictionary_decode() if t.is_dictionary(array.type) else array)
     return pa.Table.from_arrays(arrays, schema=plain_schema(table.schema))
 

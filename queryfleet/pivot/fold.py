@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.arrays import in_one_piece, taken
 from queryfleet.encoding.json_text import column_texts, quoted
 from queryfleet.encoding.lines import EncodedBatch
 from queryfleet.encoding.texts import Texts, assemble, interleaved, listed, overlay, picked
@@ -120,10 +121,14 @@ class Fold:
 
     def _block(self, cells: Cells) -> EncodedBatch:
         table = cells.table.combine_chunks()
-        starts = row_starts(cells.rows)
+        begins_row = _begins(cells.rows)
+        starts = np.flatnonzero(begins_row)
         heads, head_offsets = self._heads(table, starts)
         kept = kept_cells(cells)
-        row = (np.cumsum(_begins(cells.rows)) - 1)[kept]
+        row = np.cumsum(begins_row) - 1
+        columns = cells.columns
+        if len(kept) < len(row):
+            row, columns = row[kept], columns[kept]
         first = np.flatnonzero(_begins(row))  # among the kept cells, the first of each row that has any
         shown = row[first]  # the rows that have any
         covered = np.concatenate([[0], shown + 1])  # the head of shown[i] covers the rows from covered[i] to itself
@@ -131,7 +136,7 @@ class Fold:
         head_lengths = head_offsets[covered[1:]] - head_starts
         spaces = np.zeros(len(kept), dtype=np.int64)
         spaces[first] = head_lengths
-        out, offsets = interleaved(self._parts(table, cells.columns[kept], kept, first), spaces)
+        out, offsets = interleaved(self._parts(table, columns, kept, first), spaces)
         begins = offsets[first] - head_lengths
         overlay(out, begins, Texts(data=heads, starts=head_starts, lengths=head_lengths))
         size = int(offsets[-1])
@@ -149,8 +154,7 @@ class Fold:
         """Return the end of the line before and the beginning of each line."""
         rows = plain_rows(table.select(self._carried), starts)
         columns = [
-            column_texts(column.combine_chunks(), field)
-            for column, field in zip(rows.columns, rows.schema, strict=True)
+            column_texts(in_one_piece(column), field) for column, field in zip(rows.columns, rows.schema, strict=True)
         ]
         keys = [quoted(name) + b":" for name in self._carried]
         if not columns:
@@ -160,13 +164,11 @@ class Fold:
 
     def _parts(self, table: pa.Table, columns: Indices, kept: Indices, first: Indices) -> list[Texts]:
         """Return key and value of every value column, for the kept cells."""
-        from queryfleet.encoding.arrays import taken
-
         self._learn_keys()
         parts = []
         for number, name in enumerate(self._values):
             field = table.schema.field(name)
-            array = table.column(name).combine_chunks()
+            array = in_one_piece(table.column(name))
             if len(kept) < len(array):
                 array = taken(array, kept)
             codes = columns

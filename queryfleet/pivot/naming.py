@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from queryfleet.columns import LogicalType, logical_type
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.encoding.json_text import json_texts
 from queryfleet.formatting import format_column, is_formattable, raw_value
 from queryfleet.formatting.json_text import plain_text
@@ -106,7 +107,7 @@ def group_values(table: pa.Table, spec: PivotSpec, display: Display) -> list[tup
 
 def _column_values(table: pa.Table, reference: str, display: Display) -> list[GroupValue]:
     field = table.schema.field(reference)
-    array = _without_negative_zero(table.column(reference).combine_chunks())
+    array = _without_negative_zero(in_one_piece(table.column(reference)))
     rule = display.rules.get(reference)
     texts = json_texts(array, field)
     shown = _displayable(array, texts, field)

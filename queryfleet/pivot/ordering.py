@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from queryfleet.columns import LogicalType, logical_type
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.encoding.json_text import json_texts
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def joint_ranks(first: pa.Array, second: pa.ChunkedArray, field: pa.Field) -> tu
     import pyarrow as pa
 
     encoded = _decoded(second) if _has_dictionary(second) else None
-    values = second.combine_chunks() if encoded is None else encoded[0]
+    values = in_one_piece(second) if encoded is None else encoded[0]
     found = ranks(pa.concat_arrays([first, values]), plain_field(field))
     rest = found[len(first) :]
     return found[: len(first)], rest if encoded is None else rest[encoded[1]]
@@ -257,7 +258,7 @@ def _comparable(  # noqa: PLR0911  # a table of cases
     import pyarrow as pa
     import pyarrow.types as t
 
-    values = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    values = in_one_piece(array) if isinstance(array, pa.ChunkedArray) else array
     kind = values.type
     if t.is_floating(kind):
         return _without_negative_zero(values)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.errors import InternalError
 from queryfleet.pivot.cells import Cells
 from queryfleet.pivot.flat import flat_schema, shown_columns, taken_rows, with_schema
@@ -174,6 +175,8 @@ def _numbers(table: pa.Table, name: str) -> Indices:
     """Return a column of whole numbers, 0 for null; index 0 is no column."""
     import pyarrow as pa
 
-    column = table.column(name).combine_chunks().cast(pa.int64())
+    column = in_one_piece(table.column(name))
+    if column.type != pa.int64():
+        column = column.cast(pa.int64())
     numbers: Indices = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
     return numbers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from queryfleet.encoding.arrays import taken
+from queryfleet.encoding.arrays import in_one_piece, taken
 from queryfleet.pivot.dictionary import direction_of
 from queryfleet.pivot.flat import plain_rows, taken_or_null, taken_rows
 from queryfleet.pivot.ordering import combined, ranks, stable_order
@@ -118,7 +118,7 @@ def _keys(
     named = plain_rows(table.select(names), first)
     fields, arrays = [*named.schema, pa.field(_PRESENT, pa.null())], [*named.columns, pa.nulls(count)]
     for number, (_, column) in enumerate(plan.spec.value_sorts):
-        field, cells = table.schema.field(column.name), table.column(column.name).combine_chunks()
+        field, cells = table.schema.field(column.name), in_one_piece(table.column(column.name))
         rows = np.flatnonzero(positions == dictionary.anchors[number])
         # The best of several cells, so that the order of the flat rows does not matter; a null only without others.
         ascending = stable_order(ranks(taken(cells, rows), field, descending=True, nulls_first=True))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from queryfleet.encoding.arrays import in_one_piece
 from queryfleet.pivot.details import pivot_schema
 from queryfleet.pivot.flat import plain_rows, plain_schema, taken_or_null, value_columns
 from queryfleet.pivot.fold import kept_cells, row_starts, whole_rows
@@ -54,9 +55,7 @@ def _wide(cells: Cells, spec: PivotSpec, columns: Sequence[PivotColumn]) -> pa.R
     places = np.full((len(columns), len(starts)), -1, dtype=np.int64)  # of each cell among the flat rows
     places[cells.columns[kept], row[kept]] = kept
     arrays = list(plain_rows(cells.table.select(spec.carried), starts).columns)
-    values = [
-        taken_or_null(cells.table.column(name).combine_chunks(), places.reshape(-1)) for name in value_columns(spec)
-    ]
+    values = [taken_or_null(in_one_piece(cells.table.column(name)), places.reshape(-1)) for name in value_columns(spec)]
     for number in range(len(columns)):
         arrays += [array.slice(number * len(starts), len(starts)) for array in values]
     schema = pivot_schema(plain_schema(cells.table.schema), spec, columns)
