@@ -26,6 +26,7 @@ NAMES = (
     "compile",
     "pivot",
     "pivot_heavy",
+    "pivot_memory",
     "pivot_scaling",
     "format_page",
     "page",

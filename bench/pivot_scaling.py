@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bench.stand import Stand
+    from queryfleet.pivot.spec import PivotPlan
 
 __all__ = ["projected", "run"]
 
@@ -54,20 +55,23 @@ class Measured:
 
 
 def flat_partition(number: int, cells: int, partitions: int) -> pa.Table:
-    """Make one partition of flat rows in no order; all partitions together have whole rows."""
+    """Make one partition of flat rows in no order, as a query actor keeps them; together they have whole rows."""
     import numpy as np
     import pyarrow as pa
+
+    from queryfleet.pivot.flat import compacted
 
     random = np.random.default_rng(number)
     cell = random.permutation(cells) * partitions + number
     cities = np.array([f"city {column:04d}" for column in range(WIDTH)], dtype=object)
-    return pa.table(
+    table = pa.table(
         {
             "orders_customer_id": pa.array(cell // WIDTH),
             "orders_city": pa.array(cities[cell % WIDTH], pa.string()),
             "orders_amount_sum": pa.array(random.integers(0, 10_000_000, cells) / 100),
         }
     )
+    return compacted(table, plan_of("orders_customer_id"))
 
 
 def projected(measured: Mapping[str, float], *, cores: int, tasks: int) -> float:
@@ -133,13 +137,10 @@ def run(stand: Stand) -> Report:
     return Report(findings=tuple(findings), setting=setting)
 
 
-async def _pivot(sort: str, partitions: list[object], at_once: int, folder: Path) -> dict[str, float]:
-    from actors.pivot_tasks import PivotJob, pivot_on_cluster
-    from queryfleet.pivot.naming import Display
+def plan_of(sort: str) -> PivotPlan:
+    """Return the pivot, sorted by an index or a value column."""
     from queryfleet.pivot.spec import PivotLimits, PivotPlan
     from queryfleet.pivot.wire import parse_pivot
-    from queryfleet.results.chunking import ChunkLimits
-    from queryfleet.settings import Settings
 
     spec = parse_pivot(
         {
@@ -149,11 +150,20 @@ async def _pivot(sort: str, partitions: list[object], at_once: int, folder: Path
             "sortBy": [{"reference": sort, "direction": "DESC"}],
         }
     )
+    return PivotPlan(spec=spec, limits=PivotLimits(rows=None, columns=200))
+
+
+async def _pivot(sort: str, partitions: list[object], at_once: int, folder: Path) -> dict[str, float]:
+    from actors.pivot_tasks import PivotJob, pivot_on_cluster
+    from queryfleet.pivot.naming import Display
+    from queryfleet.results.chunking import ChunkLimits
+    from queryfleet.settings import Settings
+
     query_uuid = str(uuid.uuid4())
     job = PivotJob(
         query_uuid=query_uuid,
         attempt=1,
-        plan=PivotPlan(spec=spec, limits=PivotLimits(rows=None, columns=200)),
+        plan=plan_of(sort),
         display=Display(rules={}),
         chunk_limits=ChunkLimits(),
         settings=Settings(store_url=f"file://{folder}", actor_niceness=0),

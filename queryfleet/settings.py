@@ -148,7 +148,7 @@ class Settings(BaseSettings):
         "the warehouse.",
     )
     pivot_actor_cells_max: Annotated[int, Field(ge=1)] = Field(
-        default=8_000_000,
+        default=10_000_000,
         description="A pivot that the service puts in order and that has more cells is made by tasks on the cluster, "
         "else by the query's own actor. A cell takes about 100 bytes of the actor's memory while its pivot is made.",
     )
