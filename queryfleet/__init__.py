@@ -13,9 +13,21 @@ client comes when it is asked for.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queryfleet import errors
     from queryfleet.client import AsyncClient, AsyncQuery, AsyncResult, Client, Filter, Query, Result, Sort
 
-__all__ = ["AsyncClient", "AsyncQuery", "AsyncResult", "Client", "Filter", "Query", "Result", "Sort", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "AsyncQuery",
+    "AsyncResult",
+    "Client",
+    "Filter",
+    "Query",
+    "Result",
+    "Sort",
+    "__version__",
+    "errors",
+]
 
 __version__ = "0.1.0"
 
@@ -24,9 +36,10 @@ if not TYPE_CHECKING:  # a type checker would take it for leave to use any name
 
     def __getattr__(name: str) -> object:
         if name in __all__:
-            from queryfleet import client
+            from importlib import import_module
 
-            return getattr(client, name)
+            found = import_module("queryfleet.errors" if name == "errors" else "queryfleet.client")
+            return found if name == "errors" else getattr(found, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -88,17 +88,20 @@ def part_file(part: Path, byte_count: int) -> Iterator[BinaryIO]:
         OSError: The disk refused.
     """
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
-    with os.fdopen(descriptor, "r+b") as file:
+    file = os.fdopen(descriptor, "r+b")
+    try:
         _lock(file, part)
         if file.seek(0, os.SEEK_END) > byte_count:
             file.truncate(0)
             file.seek(0)
-        try:
-            yield file
-            file.flush()
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror or str(error), str(part)) from error
+        yield file
+        file.flush()
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(part)) from error
+    finally:
+        with suppress(OSError):  # what it could not write is told already
+            file.close()
 
 
 def finish(part: Path, path: Path) -> None:

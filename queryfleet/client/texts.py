@@ -83,17 +83,23 @@ def page_html(page: ResultPage, caption: str) -> str:
     columns = page.columns[:_SHOWN_COLUMNS]
     sides = ["right" if column.type is ColumnType.NUMBER else "left" for column in columns]
     head = "".join(
-        f'<th style="text-align: {side}">{escape(column.reference)}<br><small>{column.type.value}</small></th>'
+        f'<th style="text-align: {side}">{_escaped(column.reference)}<br><small>{column.type.value}</small></th>'
         for column, side in zip(columns, sides, strict=True)
     )
     body = "".join(
         "<tr>"
-        + "".join(f'<td style="text-align: {side}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True))
+        + "".join(
+            f'<td style="text-align: {side}">{_escaped(text)}</td>' for text, side in zip(row, sides, strict=True)
+        )
         + "</tr>"
         for row in _first_rows(page)
     )
-    notes = "".join(f"<div>{escape(note)}</div>" for note in [*_missing(page), caption])
+    notes = "".join(f"<div>{_escaped(note)}</div>" for note in [*_missing(page), caption])
     return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
 
 
 def _first_rows(page: ResultPage) -> list[list[str]]:

@@ -26,6 +26,12 @@ __all__ = ["Answer", "Asked", "ScriptedQuery", "ScriptedService", "error_answer"
 
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 _DEFAULT_PAGE_SIZE: Final = 500
+_EXECUTES: Final = frozenset(
+    {
+        *("sql", "metric-query", "chart", "dashboard-chart", "sql-chart", "dashboard-sql-chart"),
+        *("underlying-data", "calculate-total"),
+    }
+)
 _ENDED: Final = frozenset({"ready", "error", "cancelled"})
 
 
@@ -131,7 +137,7 @@ class ScriptedService:
         if asked.path.startswith("/api/v1/projects/"):
             return self._document(asked)
         name = asked.path.rpartition("/query/")[2]
-        if name in ("sql", "metric-query"):
+        if name.rpartition("/")[2] in _EXECUTES:
             return self._submit(asked)
         if name.endswith("/cancel"):
             return self._cancel(self._query(name.removesuffix("/cancel")))

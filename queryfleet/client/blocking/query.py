@@ -175,7 +175,8 @@ class Query(ArrowStream):
             TimeoutError: It has not ended in time. It goes on; `cancel` ends it.
             ServiceError: As `poll`.
         """
-        if self._snapshot.is_ended and (self._snapshot.page is not None or self._snapshot.failure is not None):
+        # The answer to a submit may tell that it has ended and neither rows nor reason.
+        if self._snapshot.is_ended and (self._snapshot.page is not None or self._snapshot is not self._started):
             return self._snapshot
         began, empty_polls = time.monotonic(), 0
         display = wait_display(self._progress)

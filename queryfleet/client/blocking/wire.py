@@ -23,7 +23,6 @@ __all__ = ["Wire"]
 
 _OK = 200
 _PARTIAL = 206
-_PIECE_BYTES = 1024 * 1024
 _STORE_SECONDS = 60.0
 _STORE_CONNECT_SECONDS = 2.0  # a store that clients cannot reach should be noticed soon
 
@@ -94,7 +93,7 @@ class Wire:
                         response.read()
                         self.session.results(response)
                         raise ServiceError(f"The file was answered with {response.status_code}, not a range.")  # noqa: TRY301
-                    for piece in response.iter_bytes(_PIECE_BYTES):
+                    for piece in response.iter_bytes():
                         begin += len(piece)
                         yield piece
                         retries = Retries(self.session.retry, is_first_contact=False)

@@ -22,7 +22,6 @@ __all__ = ["AsyncWire"]
 
 _OK = 200
 _PARTIAL = 206
-_PIECE_BYTES = 1024 * 1024
 _STORE_SECONDS = 60.0
 _STORE_CONNECT_SECONDS = 2.0  # a store that clients cannot reach should be noticed soon
 
@@ -95,7 +94,7 @@ class AsyncWire:
                         await response.aread()
                         self.session.results(response)
                         raise ServiceError(f"The file was answered with {response.status_code}, not a range.")  # noqa: TRY301
-                    async for piece in response.aiter_bytes(_PIECE_BYTES):
+                    async for piece in response.aiter_bytes():
                         begin += len(piece)
                         yield piece
                         retries = Retries(self.session.retry, is_first_contact=False)
