@@ -156,9 +156,10 @@ class _Run:
             # A new client: the connection of the old one may be in the middle of an answer.
             retry = RetryPolicy(total_seconds=_CANCEL_SECONDS)
             with self._service.client(retry=retry, timeout_seconds=2 * _CANCEL_SECONDS) as client:
-                if self._query_uuid is None:
-                    self._query_uuid = self._start(client, wait_seconds=0).query_uuid
-                client.attach(self._query_uuid).cancel()
+                known = self._query_uuid
+                query = client.attach(known) if known else self._start(client, wait_seconds=0)
+                self._query_uuid = query.query_uuid
+                query.cancel()
         except ServiceError as error:
             name = f"Query {self._query_uuid}" if self._query_uuid else "The query"
             hint = f" Try `queryfleet cancel {self._query_uuid}`." if self._query_uuid else ""
