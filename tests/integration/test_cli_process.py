@@ -146,7 +146,8 @@ def test_signal_before_the_submit_answer_cancels_the_query_that_was_started(star
     assert (process.returncode, len(query_service.queries)) == (130, 1)
     assert _only(query_service).status == "cancelled"
     assert "is cancelled" in err.decode()
-    assert not _polls(query_service)
+    asked = [each.path.rsplit("/", 1)[-1] for each in query_service.asked]
+    assert asked[:3] == ["sql", "sql", "cancel"], "it was not known before it was cancelled"
 
 
 def test_signal_while_the_service_cannot_cancel_says_what_to_do(start, query_service):
