@@ -1,7 +1,9 @@
 -- Every statement the status store runs. `-- name:` begins one; the comment below it says what it is for.
 
 -- name: accept
--- Store a new query. No row: its project has too many waiting, or another query with its cache key runs already.
+-- Store a new query. No row: its project has too many waiting, or it would lead, and another query with its cache key
+-- runs already or has become ready since the last look. The insert alone would not notice one that is just ending: it
+-- waits for that end, and then finds nothing in its way.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
                    fields, timezone, question, pivot, selection, cache_key, is_leader, poll_ttl_seconds,
                    polled_at)
@@ -10,6 +12,10 @@ select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(
        %(is_leader)s, %(poll_ttl_seconds)s, now()
 where (select count(*) from query
        where status = 'pending' and project_uuid = %(project_uuid)s and leader_uuid is null) < %(queue_max)s
+  and not (%(is_leader)s and (
+    exists (select from query where cache_key = %(cache_key)s and is_leader and status in ('pending', 'running'))
+    or exists (select from query where cache_key = %(cache_key)s and status = 'ready' and objects_deleted_at is null
+               and results_expire_at > now() + make_interval(secs => %(margin_seconds)s))))
 on conflict (cache_key) where is_leader and status in ('pending', 'running') do nothing
 returning query_uuid::text;
 

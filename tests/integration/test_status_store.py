@@ -18,7 +18,7 @@ from queryfleet.status.postgres_connections import load_statements
 from queryfleet.status.record import Failure
 from queryfleet.status.rows import new_values
 from queryfleet.status.transitions import QueryStatus
-from tests.fixtures.statuses import claimed, new_query, shared_query
+from tests.fixtures.statuses import claimed, finish, new_query, shared_query
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -232,3 +232,37 @@ async def assert_nobody_is_alone(statuses, queries):
         assert (await cursor.fetchone())["n"] == 0
         cursor = await connection.execute("select count(*) as n from query")
         assert (await cursor.fetchone())["n"] == len(queries)
+
+
+async def test_question_whose_equal_is_just_ending_takes_its_rows(migrated_url, statuses):
+    """An end that is not committed yet is waited for, and then there is nothing left to run."""
+    leader = await claimed(statuses, cache_key=b"k" * 32)
+    async with await psycopg.AsyncConnection.connect(migrated_url) as connection:
+        await connection.execute(
+            "update query set status = 'ready', results_created_at = now(), results_expire_at = now() + interval '1h'"
+            " where query_uuid = %s",
+            (leader.query_uuid,),
+        )
+        accepting = asyncio.create_task(statuses.accept(shared_query()))
+        await until_somebody_waits(statuses)
+        await connection.commit()
+    async with asyncio.timeout(ANSWER_SECONDS):
+        assert (await accepting).cache_hit
+    assert await statuses.waiting() == []
+
+
+async def test_question_whose_equal_ends_between_two_looks_takes_its_rows(statuses):
+    """The look for rows was too early, and when the query is stored nobody leads any more."""
+    leader = await claimed(statuses, cache_key=b"k" * 32)
+    look, looks = statuses._row, []
+
+    async def looking(name, **values):
+        found = await look(name, **values)
+        if name == "accept_hit" and not looks:
+            looks.append(name)
+            await finish(statuses, leader)
+        return found
+
+    statuses._row = looking
+    assert (await statuses.accept(shared_query())).cache_hit
+    assert looks
