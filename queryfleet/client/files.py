@@ -91,6 +91,10 @@ def part_file(part: Path, byte_count: int) -> Iterator[BinaryIO]:
     file = os.fdopen(descriptor, "r+b")
     try:
         _lock(file, part)
+    except ConflictError:
+        file.close()
+        raise
+    try:
         if file.seek(0, os.SEEK_END) > byte_count:
             file.truncate(0)
             file.seek(0)
@@ -99,6 +103,11 @@ def part_file(part: Path, byte_count: int) -> Iterator[BinaryIO]:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror or str(error), str(part)) from error
+    except ServiceError as error:
+        # What the service has refused for good is not gone on with.
+        if not error.retryable or not part.stat().st_size:
+            part.unlink()
+        raise
     finally:
         with suppress(OSError):  # what it could not write is told already
             file.close()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from cluster.local.sample import PROJECT_UUID
@@ -58,6 +59,7 @@ def run(start):
         out, err = process.communicate(timeout=_SECONDS)
         return process.returncode, out.decode(), err.decode()
 
+    run.start = start
     return run
 
 
@@ -124,6 +126,27 @@ def test_status_and_cancel_speak_of_a_query(run, service):
     code, _, err = run("status", query_uuid)
     assert code == 1, "another project does not know it"
     assert "no such query" in err
+
+
+def test_results_are_listed_followed_and_written_again(run, service, tmp_path):
+    """A query that was asked is in the history, and its rows come again in every format."""
+    expected = service.warehouses.shop_rows("select order_id, status from orders order by 1 limit 7")
+    run("sql", "select order_id, status from orders order by 1 limit 7", "-q")
+    code, out, _ = run("history", "--limit", "1", "--json")
+    (entry,) = json.loads(out)
+    query_uuid = entry["queryUuid"]
+    assert (code, entry["status"], entry["rows"]) == (0, "ready", 7)
+    code, out, _ = run("attach", query_uuid, "--json")
+    assert (code, json.loads(out)["totalResults"]) == (0, 7)
+    code, out, _ = run("results", query_uuid, "--json")
+    found = json.loads(out)
+    assert [tuple(row.values()) for row in found["rows"]] == expected
+    with (tmp_path / "rows.arrow").open("wb") as stdout:
+        assert run.start("results", query_uuid, "--format", "arrow", stdout=stdout).wait(_SECONDS) == 0
+    assert pl.read_ipc_stream(tmp_path / "rows.arrow").rows() == expected
+    code, _, err = run("download", query_uuid, str(tmp_path / "rows.csv"))
+    assert (code, "7 rows" in err) == (0, True)
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 8
 
 
 def test_exit_codes_tell_what_went_wrong(run):

@@ -24,6 +24,11 @@ def names(folder):
     return [path.name for path in folder.iterdir()]
 
 
+def part_of(folder):
+    """Return where `rows.csv` is kept until it is whole."""
+    return part_path(folder / "rows.csv", MadeFile(url="", job_uuid=JOB, byte_count=len(DATA)))
+
+
 @pytest.fixture
 def file():
     """What the service has made."""
@@ -65,6 +70,13 @@ def test_download_that_breaks_goes_on_where_it_stood(download, file, tmp_path):
     assert names(tmp_path) == ["rows.csv"]
 
 
+def test_download_from_a_store_without_ranges_skips_what_is_here(download, file, tmp_path):
+    """Whoever answers with the whole file is understood, and no byte is written twice."""
+    file.knows_ranges = False
+    part_of(tmp_path).write_bytes(DATA[:1_234_567])
+    assert download().read_bytes() == DATA
+
+
 def test_download_that_was_given_up_is_gone_on_with_by_the_next_call(download, file, tmp_path):
     """What is there of the same file is not fetched again; the name is given when it is whole."""
     (tmp_path / "rows.csv").write_bytes(b"older")
@@ -72,8 +84,7 @@ def test_download_that_was_given_up_is_gone_on_with_by_the_next_call(download, f
     with pytest.raises(errors.ServiceUnreachableError):
         download()
     assert (tmp_path / "rows.csv").read_bytes() == b"older"
-    part = part_path(tmp_path / "rows.csv", MadeFile(url="", job_uuid=JOB, byte_count=len(DATA)))
-    part.write_bytes(DATA[:1000])
+    part_of(tmp_path).write_bytes(DATA[:1000])
     file.piece = None
     assert download().read_bytes() == DATA
     assert file.ranges[-1] == 1000
@@ -86,7 +97,7 @@ def test_download_of_an_expired_result_is_its_own_error(download, file, tmp_path
     file.refusal = (404, json.dumps({"status": "error", "error": error}).encode())
     with pytest.raises(errors.ResultsExpiredError, match="expired"):
         download()
-    assert not (tmp_path / "rows.csv").exists()
+    assert names(tmp_path) == []
 
 
 def test_download_from_a_store_out_of_reach_names_it_and_no_signature(download, file, query_service, tmp_path):

@@ -19,6 +19,7 @@ class BreakingFile:
         data: The file.
         piece: Bytes of one answer; None: all.
         ranges: First byte of every request so far.
+        knows_ranges: Else every answer begins with the first byte, with status 200.
         refusal: Status to answer with, in place of bytes.
     """
 
@@ -26,6 +27,7 @@ class BreakingFile:
         self.data = data
         self.piece = piece
         self.ranges: list[int] = []
+        self.knows_ranges = True
         self.refusal: tuple[int, bytes] | None = None
 
     @contextmanager
@@ -38,7 +40,8 @@ class BreakingFile:
                 found = re.match(r"bytes=(\d+)-", self.headers["Range"])
                 begin = int(found[1]) if found else 0
                 file.ranges.append(begin)
-                status, body = file.refusal or (206, file.data[begin:])
+                whole = (206, file.data[begin:]) if file.knows_ranges else (200, file.data)
+                status, body = file.refusal or whole
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -89,13 +89,19 @@ class Wire:
             try:
                 headers = {"Range": f"bytes={begin}-", "Accept-Encoding": "identity"}
                 with self._store.stream("GET", url, headers=headers, follow_redirects=True) as response:
-                    if response.status_code != _PARTIAL:
+                    if response.status_code not in (_OK, _PARTIAL):
                         response.read()
                         self.session.results(response)
-                        raise ServiceError(f"The file was answered with {response.status_code}, not a range.")  # noqa: TRY301
+                        raise ServiceError(f"The file was answered with {response.status_code}.")  # noqa: TRY301
+                    # Not every store knows ranges, and some answer one from the first byte on with 200.
+                    skipped = begin if response.status_code == _OK else 0
                     for piece in response.iter_bytes():
-                        begin += len(piece)
-                        yield piece
+                        new = piece[skipped:]
+                        skipped -= len(piece) - len(new)
+                        if not new:
+                            continue
+                        begin += len(new)
+                        yield new
                         retries = Retries(self.session.retry, is_first_contact=False)
                 # A body that ends too early without an error is asked for again, too.
                 failure: ServiceError = ServiceUnreachableError(f"The file at {_place(url)} ended too early.")
