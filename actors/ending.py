@@ -7,7 +7,7 @@ ended: until then another attempt may be keeping them. Any other attempt removes
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -26,12 +26,51 @@ if TYPE_CHECKING:
     from queryfleet.results.writer import ResultWriter
     from queryfleet.status.store import StatusStore
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "Leftovers", "StoredChunks"]
 
 _CLEAN_UP_SECONDS = 5.0
 _LOST_PAUSE_SECONDS = 0.5  # before a second attempt; doubles
 
 log = structlog.get_logger()
+
+
+class Leftovers(Protocol):
+    """What an attempt has stored by the time it ends without a result."""
+
+    async def abandon(self) -> None:
+        """Write nothing more, and wait for what is under way."""
+        ...
+
+    async def remove(self, *, earlier: bool) -> None:
+        """Remove what this attempt stored, and if `earlier` what those before it did; may raise `ServiceError`."""
+        ...
+
+
+class StoredChunks:
+    """The chunks of one attempt.
+
+    Args:
+        assignment: The attempt.
+        store: Where they are.
+        writer: Wrote them.
+    """
+
+    def __init__(self, assignment: Assignment, store: ObjectStore, writer: ResultWriter) -> None:
+        self._query = assignment
+        self._store = store
+        self._writer = writer
+
+    async def abandon(self) -> None:
+        """See `Leftovers`."""
+        await self._writer.abandon()
+
+    async def remove(self, *, earlier: bool) -> None:
+        """See `Leftovers`."""
+        query = self._query
+        if earlier:
+            await delete_result(self._store, query.query_uuid)
+        else:
+            await delete_attempt(self._store, query.query_uuid, query.attempt)
 
 
 class Ending:
@@ -40,8 +79,7 @@ class Ending:
     Args:
         assignment: The attempt.
         statuses: Where the end is recorded.
-        store: Where its chunks are.
-        writer: Wrote them.
+        leftovers: What it has stored; None: nothing.
         insist: Repeats a write until the database answers.
     """
 
@@ -50,15 +88,13 @@ class Ending:
         assignment: Assignment,
         *,
         statuses: StatusStore,
-        store: ObjectStore,
-        writer: ResultWriter,
+        leftovers: Leftovers | None,
         insist: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]],
     ) -> None:
         self.resumable = False  # another attempt can go on with the statement and keep the chunks
         self._query = assignment
         self._statuses = statuses
-        self._store = store
-        self._writer = writer
+        self._leftovers = leftovers
         self._insist = insist
         self._log = log.bind(query_uuid=assignment.query_uuid, attempt=assignment.attempt)
 
@@ -127,15 +163,13 @@ class Ending:
 
     async def _clean_up(self, *, ended: bool) -> None:
         """Write nothing more and remove what nobody may need; what is left is an orphan for the janitor. Bounded."""
-        await self._writer.abandon()
+        if self._leftovers is None:
+            return
+        await self._leftovers.abandon()
         if self.resumable and not ended:
             return
-        query = self._query
         try:
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
-                if self.resumable:
-                    await delete_result(self._store, query.query_uuid)
-                else:
-                    await delete_attempt(self._store, query.query_uuid, query.attempt)
+                await self._leftovers.remove(earlier=self.resumable)
         except (ServiceError, TimeoutError) as error:
             self._log.warning("query.clean_up_incomplete", reason=type(error).__name__)

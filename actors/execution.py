@@ -1,8 +1,7 @@
-"""One attempt at one query, from the warehouse's first byte to the final write. Knows nothing of Ray.
+"""An attempt that stores its rows: batches from the warehouse become lines, lines chunks, and chunks a result.
 
-Two threads work together. The *work thread* does what blocks: it opens the session, waits for the warehouse, takes
-Arrow batches, encodes them and cuts chunks. The *event loop* does what waits: uploads, commits, the lease. The work
-thread hands each chunk to the loop and waits while too many are on their way; that is the back-pressure.
+The work thread takes Arrow batches, encodes them and cuts chunks. The event loop uploads and commits. The work thread
+hands each chunk to the loop and waits while too many are on their way; that is the back-pressure.
 
     warehouse ─batches─▶ encoder ─lines─▶ chunk builder ─chunks─▶ writer ─PUT─▶ store
                      work thread                              │       event loop
@@ -12,41 +11,24 @@ thread hands each chunk to the loop and waits while too many are on their way; t
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import structlog
-
+from actors.attempt import Attempt
 from actors.chunk_sizes import chunk_limits_of
-from actors.deadlines import Deadlines
-from actors.ending import Ending
+from actors.ending import StoredChunks
 from actors.fan_out import FanOut, groups_in
-from actors.login import login_pauses
-from actors.messages import Outcome
 from actors.pivoting import pivoting_of
 from actors.stored_rows import opener_of
-from actors.stubborn import insist, keep_lease
-from actors.takeover import Takeover
-from actors.waiting import is_set, stop, while_wanted
+from actors.waiting import is_set, while_wanted
 from queryfleet.columns import columns_of
-from queryfleet.errors import (
-    AttemptFencedError,
-    LimitExceededError,
-    QueryCancelledError,
-    StatusStoreError,
-    WarehouseConnectionError,
-)
-from queryfleet.limits import ProjectLimits
+from queryfleet.errors import LimitExceededError
 from queryfleet.results.chunking import ChunkBuilder
-from queryfleet.results.limit import ResultLimit
 from queryfleet.results.writer import ResultWriter
-from queryfleet.status.transitions import QueryStatus
-from queryfleet.warehouse.base import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
-    from concurrent.futures import Executor, Future
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     import pyarrow as pa
 
@@ -54,24 +36,16 @@ if TYPE_CHECKING:
     from actors.messages import Assignment
     from actors.pivoting import CellStore, PivotDescription, Pivoting
     from queryfleet.encoding.lines import EncodedBatch
-    from queryfleet.errors import JsonValue, WarehouseTimeoutError
-    from queryfleet.model import ChunkRef, Column
+    from queryfleet.model import ChunkRef
     from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
-    from queryfleet.status.record import Lease
     from queryfleet.status.store import StatusStore
-    from queryfleet.warehouse.base import WarehouseSession
+    from queryfleet.warehouse.base import Statement, WarehouseSession
 
 __all__ = ["Execution"]
 
-T = TypeVar("T")
 
-_CLOSE_SECONDS = 0.5  # that a session may stay open while the last rows are stored
-
-log = structlog.get_logger()
-
-
-class Execution:
+class Execution(Attempt):
     """Runs one attempt. Made on the event loop that runs it; used once.
 
     Args:
@@ -97,24 +71,6 @@ class Execution:
         fetch: Fetch | None = None,
         cells: CellStore | None = None,
     ) -> None:
-        self.assignment = assignment
-        self._statuses = statuses
-        self._store = store
-        self._open_session = opener_of(assignment, open_session, statuses=statuses, store=store)
-        self._executor = executor
-        self._settings = settings
-        self._fetch = fetch
-        self._loop = asyncio.get_running_loop()
-        self._log = log.bind(query_uuid=assignment.query_uuid, attempt=assignment.attempt)
-        self._limits = ProjectLimits.of(assignment.project, settings)
-        self._limit = ResultLimit(
-            rows_max=self._limits.rows,
-            bytes_max=self._limits.bytes,
-            is_error=self._limits.on_limit == "error",
-        )
-        self._deadlines = Deadlines(self._limits)
-        self._timeout: WarehouseTimeoutError | None = None  # the deadline that stopped the attempt
-        self._builder = ChunkBuilder(assignment.query_uuid, assignment.attempt, chunk_limits_of(settings))
         self._writer = ResultWriter(
             store,
             assignment.query_uuid,
@@ -123,140 +79,38 @@ class Execution:
             uploads_in_flight=settings.uploads_in_flight,
             patience_seconds=settings.store_wait_seconds,
         )
-        self._ending = Ending(assignment, statuses=statuses, store=store, writer=self._writer, insist=self._insist)
         self._pivoting = pivoting_of(assignment, settings, cells=cells)
         resume = assignment.resume
         if self._pivoting is not None and resume is not None:
             resume = replace(resume, arrow_schema=None)  # lines are no rows of the warehouse: none can be kept
-        self._takeover = Takeover(resume=resume)
-        self._line_count = 0
-        self._columns: list[Column] = []
-        self.connected = False  # the warehouse let us in
-        self._session: WarehouseSession | None = None
-        self._session_lock = threading.Lock()  # guards `_session` and `_stopped` together
-        self._stopped = False  # someone wants this attempt to end: a person, or a newer attempt
-        self._halt = threading.Event()  # set with `_stopped`; wakes the work thread
-        self._fenced = False
-        self._described: Future[None] | None = None  # the columns are on their way to the database
-        self._pulled = asyncio.Event()  # the last batch is here
-        self._over = asyncio.Event()  # the end is published, or given up
-        self._finishing = False  # the final write was sent: it may have been carried out, whatever came back
-
-    async def run(self) -> Outcome:
-        """Do everything and return how it ended; never raises, whatever happens."""
-        lease = asyncio.create_task(
-            keep_lease(self._statuses, self.assignment, self._obey, lease_seconds=self._settings.lease_seconds)
+        super().__init__(
+            assignment,
+            statuses=statuses,
+            open_session=opener_of(assignment, open_session, statuses=statuses, store=store),
+            executor=executor,
+            settings=settings,
+            leftovers=StoredChunks(assignment, store, self._writer),
+            resume=resume,
         )
-        try:
-            return await self._run()
-        finally:
-            await stop(lease)
-
-    async def _run(self) -> Outcome:
-        sealing = asyncio.create_task(self._seal_aged())
-        watching = asyncio.create_task(self._watch_deadlines())
-        closing = None
-        try:
-            session = await self._loop.run_in_executor(self._executor, self._pull)
-            closing = asyncio.create_task(self._close(session))
-            if self._pivoting is not None and self._pivoting.is_handed_over:
-                await self._hand_over(self._pivoting)
-            self._pulled.set()
-            # Not cancelled: a chunk it is just closing would be lost.
-            await sealing
-            await self._publish()
-        except Exception as error:  # noqa: BLE001 - the edge of the actor: whatever it was, the query must end
-            await stop(sealing)
-            await stop(watching)
-            await self._settle_columns()
-            return await self._end(error)
-        finally:
-            sealing.cancel()
-            watching.cancel()
-            self._over.set()
-            if closing is not None:
-                await asyncio.gather(closing, return_exceptions=True)
-        return Outcome.READY
-
-    async def _close(self, session: WarehouseSession) -> None:
-        """Close a session that has given all rows: when they are published, or soon, whichever comes first."""
-        # Closing takes time that nobody should wait for; a statement that was cut short has to be stopped at once.
-        if self._limit.reached is None:
-            await is_set(self._over, timeout_seconds=_CLOSE_SECONDS)
-        await self._loop.run_in_executor(self._executor, session.close)
-
-    async def cancel(self) -> None:
-        """Make the attempt end soon: the warehouse is told to stop. Idempotent."""
-        session = self._halted()
-        if session is not None:
-            await asyncio.to_thread(session.cancel)
-
-    async def leave(self) -> None:
-        """Make the attempt end soon, and leave the statement to the next one if that can go on with it. Idempotent."""
-        session = self._halted()
-        if session is not None:
-            await asyncio.to_thread(session.leave)
-
-    def _halted(self) -> WarehouseSession | None:
-        with self._session_lock:
-            self._stopped = True
-            self._halt.set()
-            return self._session
+        self._resumable = self._pivoting is None
+        self._fetch = fetch
+        self._builder = ChunkBuilder(assignment.query_uuid, assignment.attempt, chunk_limits_of(settings))
+        self._line_count = 0
 
     # On the work thread ----------------------------------------------------------------------------------------
 
-    def _pull(self) -> WarehouseSession:
-        """Have the rows encoded and cut, and return the session, to be closed."""
-        query = self.assignment
-        allow_writes = bool(query.project.get("allow_writes"))
-        row_limit = self._limit.row_limit(query.row_limit) if self._pivoting is None else None
-        statement = Statement(sql=query.sql, tag=query.tag, row_limit=row_limit, allow_writes=allow_writes)
-        self._check_stopped()
-        session = self._open_session()
-        try:
-            self._adopt(session)
-            self._deadlines.enter("connect")
-            self._connect(session)
-            self.connected = self.assignment.selection is None
-            self._deadlines.enter("execute")
-            schema = self._begin(session, statement)
-            if not self._fetched_elsewhere(session):
-                self._store_lines(self._lines(session, schema))
-        except BaseException as error:
-            if isinstance(error, WarehouseConnectionError) and self._may_repeat(error):
-                session.leave()
-            session.close()
-            raise
-        finally:
-            with self._session_lock:
-                self._session = None
-        return session
+    def _read(self, session: WarehouseSession) -> None:
+        """Have the rows encoded and cut; see `Attempt`."""
+        row_limit = self._limit.row_limit(self.assignment.row_limit) if self._pivoting is None else None
+        schema = self._described_by(session, self._statement(row_limit))
+        if not self._fetched_elsewhere(session):
+            self._store_lines(self._lines(session, schema))
 
-    def _connect(self, session: WarehouseSession) -> None:
-        """Log in; again when that failed for a passing reason, because a warehouse may just be restarting."""
-        for pause_seconds in login_pauses(self.assignment.attempt, connect_seconds=self._limits.connect_seconds):
-            try:
-                session.connect()
-            except WarehouseConnectionError as error:
-                if not error.details.get("transient"):
-                    raise
-                self._log.warning("query.login_retried", reason=error.message)
-                self._halt.wait(pause_seconds)
-                self._check_stopped()
-            else:
-                return
-        session.connect()
-
-    def _begin(self, session: WarehouseSession, statement: Statement) -> pa.Schema:
-        """Submit the statement and wait for its columns; what the database is told travels meanwhile."""
+    def _described_by(self, session: WarehouseSession, statement: Statement) -> pa.Schema:
+        """Submit the statement and wait for its columns."""
         from queryfleet.results.page import schema_to_bytes
 
-        query_id = self._takeover.submit(session, statement, lambda: self._wait(self._chunks_left()))
-        noted = self._start(self._note_executing(query_id))
-        try:
-            schema = self._takeover.schema(session, statement)
-        finally:
-            noted.result()  # the warehouse's own query id is stored before any row
+        schema = self._begin(session, statement, lambda: self._takeover.schema(session, statement))
         if self._pivoting is not None:
             return schema  # the columns of a pivot are known when its last cell is
         self._columns = columns_of(schema)
@@ -314,50 +168,20 @@ class Execution:
             if self._limit.reached is not None:
                 break
 
-    def _adopt(self, session: WarehouseSession) -> None:
-        with self._session_lock:
-            self._session = session
-        self._ending.resumable = session.resumable and self._pivoting is None
-        self._check_stopped()
-
-    def _check_stopped(self) -> None:
-        if self._stopped:
-            raise QueryCancelledError("The query was cancelled.")
-
-    def _start(self, work: Coroutine[object, object, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def _wait(self, work: Coroutine[object, object, T]) -> T:
-        return self._start(work).result()
-
     # On the event loop -----------------------------------------------------------------------------------------
 
-    async def _note_executing(self, warehouse_query_id: str | None) -> None:
-        query = self.assignment
-        # A database that is away does not stop the warehouse: phases are worth a short wait, not the query.
-        try:
-            lease = await self._statuses.record_executing(query.query_uuid, query.attempt, warehouse_query_id)
-        except StatusStoreError as error:
-            self._log.warning("query.phase_not_recorded", reason=error.message)
-            return
-        await self._heed(lease)
+    async def _arrived(self) -> None:
+        """Have the cluster store a pivot that is too large for this process; see `Attempt`."""
+        if self._pivoting is not None and self._pivoting.is_handed_over:
+            await self._hand_over(self._pivoting)
 
-    async def _note_columns(self, arrow_schema: bytes, pivot_details: dict[str, JsonValue] | None = None) -> None:
-        query = self.assignment
-        lease = await self._insist(
-            lambda: self._statuses.record_fetching(
-                query.query_uuid,
-                query.attempt,
-                columns=self._columns,
-                arrow_schema=arrow_schema,
-                pivot_details=pivot_details,
-            )
-        )
-        await self._heed(lease)
-
-    async def _chunks_left(self) -> tuple[ChunkRef, ...]:
-        query_uuid = self.assignment.query_uuid
-        return await self._insist(lambda: self._takeover.chunks_left(self._statuses, query_uuid))
+    async def _accompany(self) -> None:
+        """Close chunks that have waited long enough for more rows; see `Attempt`."""
+        pause = self._settings.chunk_age_seconds / 2
+        while not await is_set(self._pulled, timeout_seconds=pause):
+            aged = await asyncio.to_thread(self._builder.seal_aged)
+            if aged is not None:
+                await self._writer.put(aged)
 
     async def _keep_chunks(self) -> None:
         """Make the chunks of the earlier attempt the first ones of this one, and go on after them."""
@@ -373,30 +197,6 @@ class Execution:
         self._deadlines.enter("idle")
         self._line_count += chunk.row_count
         await self._writer.add_stored(chunk)
-
-    async def _heed(self, lease: Lease) -> None:
-        await self._obey(lease)
-        if not lease.current:
-            raise AttemptFencedError("Another attempt has this query.", queryUuid=self.assignment.query_uuid)
-        if lease.cancel_requested:
-            raise QueryCancelledError("The query was cancelled.")
-
-    async def _obey(self, lease: Lease) -> None:
-        """Stop the attempt when it is not wanted any more."""
-        if not lease.current:
-            self._fenced = True
-            await self.leave()  # the attempt that has the query now may have its statement too
-        elif lease.cancel_requested:
-            await self.cancel()
-
-    async def _columns_known(self) -> None:
-        """Wait until the database has the columns: no page can be shown without them."""
-        if self._described is not None:
-            await asyncio.wrap_future(self._described)
-
-    async def _settle_columns(self) -> None:
-        if self._described is not None:
-            await asyncio.gather(asyncio.wrap_future(self._described), return_exceptions=True)
 
     async def _hand_over(self, pivoting: Pivoting) -> None:
         """Let the cluster store the lines; what it has written stays to be removed when the attempt is stopped."""
@@ -452,53 +252,3 @@ class Execution:
         query = self.assignment
         await self._columns_known()
         await self._insist(lambda: self._statuses.commit_chunk(query.query_uuid, query.attempt, chunk))
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        return await insist(work, is_wanted=lambda: not self._stopped, query_uuid=self.assignment.query_uuid)
-
-    async def _seal_aged(self) -> None:
-        pause = self._settings.chunk_age_seconds / 2
-        while not await is_set(self._pulled, timeout_seconds=pause):
-            aged = await asyncio.to_thread(self._builder.seal_aged)
-            if aged is not None:
-                await self._writer.put(aged)
-
-    async def _watch_deadlines(self) -> None:
-        pause = self._deadlines.pause_seconds()
-        while not await is_set(self._pulled, timeout_seconds=pause):
-            self._timeout = self._deadlines.overdue()
-            if self._timeout is not None:
-                await self.cancel()
-                return
-
-    async def _end(self, error: Exception) -> Outcome:
-        if self._finishing:
-            # The final write may have been carried out although no answer came: then nothing may be deleted.
-            try:
-                record = await self._statuses.load(self.assignment.query_uuid)
-            except StatusStoreError as unknown:
-                self._log.warning("query.end_unknown", reason=unknown.message)
-                return Outcome.FENCED
-            if record is not None and (record.status, record.attempt) == (
-                QueryStatus.READY,
-                self.assignment.attempt,
-            ):
-                return Outcome.READY
-        if self._timeout is not None and not isinstance(error, AttemptFencedError):
-            # The deadline stopped the warehouse; whatever that looked like here, the deadline is the reason.
-            self._stopped = False
-            return await self._ending.failed(self._timeout)
-        refused = isinstance(error, AttemptFencedError | QueryCancelledError)
-        # A driver may report its own cancel in words we do not know; being stopped is then the reason.
-        if refused or self._stopped:
-            return await self._ending.refused(fenced=self._fenced)
-        if isinstance(error, WarehouseConnectionError) and self._may_repeat(error):
-            return await self._ending.lost(error, attempts_max=self._settings.attempts_max)
-        return await self._ending.failed(error)
-
-    def _may_repeat(self, error: WarehouseConnectionError) -> bool:
-        """Whether another attempt may do better: the warehouse was there, and may be again."""
-        query = self.assignment
-        writes = bool(query.project.get("allow_writes"))  # what was sent may have been carried out
-        passing = bool(error.details.get("transient"))
-        return self.connected and passing and not writes and query.attempt < self._settings.attempts_max
