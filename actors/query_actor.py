@@ -21,12 +21,13 @@ from actors.meter import RayMeter
 from queryfleet.errors import ServiceError, StatusStoreError
 
 if TYPE_CHECKING:
-    from actors.execution import Execution
+    from actors.attempt import Attempt
     from actors.messages import Assignment
     from actors.pivoting import CellStore
     from actors.sessions import SessionKeeper
     from queryfleet.errors import JsonValue
     from queryfleet.settings import Settings
+    from queryfleet.warehouse.base import WarehouseSession
 
 __all__ = ["QueryActor"]
 
@@ -60,7 +61,7 @@ class QueryActor:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="work")
         self._executor.submit(warm_up_work, database_url(settings)).result()
         self._sessions = _session_keeper(settings)
-        self._running: Execution | None = None
+        self._running: Attempt | None = None
         self._idle: asyncio.Event | None = None
         self._queries_done = 0
         self._spoken_to = time.monotonic()
@@ -86,23 +87,10 @@ class QueryActor:
 
     async def run(self, assignment: Assignment) -> RunReport:
         """Run one attempt to its end. Only the status actor calls this, and only when the actor is idle."""
-        from actors.execution import Execution
-        from actors.fetch_tasks import RayFetch
-        from actors.warehouses import resolved_config
-
         await self.prepare()
         assert self._idle is not None  # noqa: S101 - set by `prepare`
         self._spoken_to = time.monotonic()
-        execution = Execution(
-            assignment,
-            statuses=self._statuses,
-            store=self._store,
-            open_session=lambda: self._sessions.take(resolved_config(assignment.project)),
-            executor=self._executor,
-            settings=self._settings,
-            fetch=RayFetch(self._settings) if self._settings.fetch_tasks else None,
-            cells=_cells_of(assignment, self._settings),
-        )
+        execution = self._attempt(assignment)
         self._running = execution
         self._idle.clear()
         try:
@@ -116,6 +104,36 @@ class QueryActor:
             self._sessions.prepare()
         await self._measure(assignment.query_uuid, outcome)
         return RunReport(query_uuid=assignment.query_uuid, attempt=assignment.attempt, outcome=outcome, recycle=recycle)
+
+    def _attempt(self, assignment: Assignment) -> Attempt:
+        from actors.execution import Execution
+        from actors.fetch_tasks import RayFetch
+        from actors.unstored import UnstoredExecution
+        from actors.warehouses import resolved_config
+
+        settings = self._settings
+
+        def open_session() -> WarehouseSession:
+            return self._sessions.take(resolved_config(assignment.project))
+
+        if not settings.stores_rows:
+            return UnstoredExecution(
+                assignment,
+                statuses=self._statuses,
+                open_session=open_session,
+                executor=self._executor,
+                settings=settings,
+            )
+        return Execution(
+            assignment,
+            statuses=self._statuses,
+            store=self._store,
+            open_session=open_session,
+            executor=self._executor,
+            settings=settings,
+            fetch=RayFetch(settings) if settings.fetch_tasks else None,
+            cells=_cells_of(assignment, settings),
+        )
 
     async def _measure(self, query_uuid: str, outcome: Outcome) -> None:
         retries = self._store.retry_count

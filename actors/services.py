@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from queryfleet.errors import ConfigurationError, StorageError
+from queryfleet.errors import ConfigurationError, NotSupportedError, StorageError
 
 if TYPE_CHECKING:
     from queryfleet.results.store import ObjectStore
@@ -51,7 +51,7 @@ def open_result_store(settings: Settings) -> ObjectStore:
 
 
 async def warm_up_store(store: ObjectStore) -> None:
-    """Make the first connection now, so that no query waits for it. A store that is away is no error here."""
-    with contextlib.suppress(StorageError, TimeoutError):
+    """Make the first connection now, so that no query waits for it. A store that is away, or none, is no error here."""
+    with contextlib.suppress(StorageError, NotSupportedError, TimeoutError):
         async with asyncio.timeout(_WARM_UP_SECONDS):
             await store.get("probe/warm-up")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from queryfleet.cache_key import cache_key
 from queryfleet.errors import NotFoundError
+from queryfleet.results.store_none import storage_is_off
 from queryfleet.status.record import NewQuery
 from queryfleet.warehouse.statement import check_statement
+from queryfleet.warehouse_config import KEEPING_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +49,7 @@ async def submit_sql(
     use_cache: bool = True,
     poll_ttl_seconds: float | None = None,
     pivot: PivotedStatement | None = None,
+    stores_rows: bool = True,
 ) -> Acceptance:
     """Accept one SQL question.
 
@@ -63,8 +66,10 @@ async def submit_sql(
         use_cache: Rows that are there, or that an equal running query is about to have, will do.
         poll_ttl_seconds: Cancel the query when nobody polls for so long.
         pivot: What runs in place of `sql`, and what is done with its rows; None: `sql` runs.
+        stores_rows: Results are stored; else they must be such as the warehouse can be asked for again.
 
     Raises:
+        NotSupportedError: Results are not stored, and this one could not be read.
         InvalidRequestError: Nothing to run.
         ParameterError: More than one statement.
         ForbiddenError: Not a reading statement, and the project does not allow others.
@@ -73,6 +78,8 @@ async def submit_sql(
         StatusStoreError: The database is away; nothing was accepted.
     """
     warehouse = _warehouse(project, project_uuid)
+    if not stores_rows:
+        _check_readable(warehouse, is_pivot=pivot is not None)
     await _check(sql, dialect=str(warehouse.get("type")), allow_writes=bool(project.get("allow_writes")))
     asked: list[JsonValue] = [project_uuid, sql, row_limit, context, use_cache, poll_ttl_seconds]
     task = None
@@ -83,7 +90,7 @@ async def submit_sql(
         asked.append(task)
         await _check(sql, dialect=str(warehouse.get("type")), allow_writes=False)
     # A statement that may change something must run each time it is asked.
-    shares = limits.cache and not project.get("allow_writes")
+    shares = limits.cache and stores_rows and not project.get("allow_writes")
     key = _cache_key(project_uuid, project, limits, sql=sql, row_limit=row_limit, pivot=task)
     query = NewQuery(
         query_uuid=str(uuid.uuid4()),
@@ -142,6 +149,7 @@ async def submit_question(
     idempotency_key: str | None,
     use_cache: bool = True,
     poll_ttl_seconds: float | None = None,
+    stores_rows: bool = True,
 ) -> Acceptance:
     """Accept a question that was compiled. What the caller may see is in its SQL, and with that in its cache key.
 
@@ -156,8 +164,10 @@ async def submit_question(
         idempotency_key: The caller's name for this request; a repeat gives the query of the first time.
         use_cache: Rows that are there, or that an equal running query is about to have, will do.
         poll_ttl_seconds: Cancel the query when nobody polls for so long.
+        stores_rows: Results are stored; else they must be such as the warehouse can be asked for again.
 
     Raises:
+        NotSupportedError: Results are not stored, and this one could not be read.
         ParameterError: A text of SQL in the models or the question makes it more than one statement.
         ForbiddenError: Likewise, a statement that does not only read.
         ConflictError: The key was used for another request.
@@ -165,12 +175,16 @@ async def submit_question(
         StatusStoreError: The database is away; nothing was accepted.
     """
     warehouse = _warehouse(project, project_uuid)
+    if not stores_rows:
+        _check_readable(warehouse, is_pivot=question.pivot is not None)
+        if question.selection is not None:
+            raise storage_is_off("A choice of stored rows")
     key = None
     task = None if question.pivot is None else question.pivot.to_json()
     if question.outcome is None and question.selection is None:
         # Whatever the warehouse allows, a question only reads, and so its rows may be shared.
         await _check(question.sql, dialect=str(warehouse.get("type")), allow_writes=False)
-        if limits.cache:
+        if limits.cache and stores_rows:
             key = question_key(project_uuid, project, limits, sql=question.sql, pivot=task)
     query = NewQuery(
         query_uuid=question.query_uuid,
@@ -213,6 +227,15 @@ def _warehouse(project: dict[str, JsonValue], project_uuid: str) -> dict[str, Js
     if not isinstance(warehouse, dict):
         raise NotFoundError("The project has no warehouse.", projectUuid=project_uuid)
     return warehouse
+
+
+def _check_readable(warehouse: Mapping[str, JsonValue], *, is_pivot: bool) -> None:
+    """Refuse what nobody could read without a store, before the warehouse is asked and paid for it."""
+    kind = warehouse.get("type")
+    if kind not in KEEPING_TYPES:
+        raise storage_is_off(f"A query on {kind}")
+    if is_pivot:
+        raise storage_is_off("A pivot")
 
 
 def _cache_key(

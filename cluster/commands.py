@@ -38,7 +38,9 @@ def up(
     data_dir: Annotated[
         Path, typer.Option(envvar="QUERYFLEET_DATA_DIR", help="Where the local stack keeps its data.")
     ] = Path(".queryfleet"),
-    store: Annotated[str | None, typer.Option(help="Result store: s3://bucket/prefix or file:///folder.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Result store: s3://bucket/prefix, file:///folder, or none: nothing is stored.")
+    ] = None,
     database_url: Annotated[str | None, typer.Option(help="PostgreSQL to use instead of a local one.")] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written when a query can be answered: where the service is, as JSON.")
@@ -136,7 +138,7 @@ def _run(
     from cluster.local.ports import check_free, free_ports
     from cluster.local.sample import write_shop_project
     from cluster.local.stack import RAY, LocalStack, private_file
-    from cluster.preparation import check_store
+    from cluster.preparation import check_store, unreadable_projects
     from queryfleet.project import load_project
 
     check_store(settings)  # before anything starts: later it would be a replica's failure that nobody reads
@@ -148,6 +150,8 @@ def _run(
         with stop.breaking_off():
             folders = [write_shop_project(data_dir / "shop")]
     projects = [load_project(folder) for folder in folders]
+    for line in unreadable_projects(settings, projects):
+        _say(f"warning: {line}")
     if port and "RAY_ADDRESS" not in os.environ:
         check_free(settings.host, port)  # on a given cluster it may be the service's that we take over
     stack = LocalStack(data_dir, settings, say=_say)

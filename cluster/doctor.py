@@ -13,6 +13,7 @@ from actors.warehouses import open_warehouse
 from cluster.preparation import foreign_packages
 from queryfleet.errors import ServiceError
 from queryfleet.status.migrations import LATEST, schema_version
+from queryfleet.warehouse_config import KEEPING_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,11 @@ def findings(settings: Settings, *, ray_address: str | None, warehouses_only: bo
         return
     yield _names()
     yield from _database(settings)
-    yield _checked("result store", lambda: asyncio.run(_store(settings)), "Check QUERYFLEET_STORE_URL and the S3 keys.")
+    if settings.stores_rows:
+        advice = "Check QUERYFLEET_STORE_URL and the S3 keys."
+        yield _checked("result store", lambda: asyncio.run(_store(settings)), advice)
+    else:
+        yield Finding(part="result store", is_well=True, text="switched off; pages are read from Snowflake again")
     yield from _warehouses(settings)
     yield _checked("ray", lambda: _ray(ray_address), "Start `queryfleet up`, or set RAY_ADDRESS to a running cluster.")
 
@@ -128,11 +133,24 @@ def _warehouses(settings: Settings) -> Iterator[Finding]:
         yield Finding(part="projects", is_well=False, text=error.message, advice="See the database above.")
         return
     for name, definition in projects:
+        if not settings.stores_rows and not _keeps_results(definition):
+            yield Finding(
+                part=f"warehouse of {name}",
+                is_well=False,
+                text="keeps no results, and neither does the service: all queries are refused",
+                advice="Set QUERYFLEET_STORE_URL to s3://bucket/prefix or file:///folder.",
+            )
+            continue
         yield _checked(
             f"warehouse of {name}",
             lambda definition=definition: open_warehouse(definition).ping(),  # type: ignore[misc]
             "Check the warehouse part of project.yml, and that its ${…} variables are set.",
         )
+
+
+def _keeps_results(definition: dict[str, Any]) -> bool:
+    warehouse = definition.get("warehouse")
+    return isinstance(warehouse, dict) and warehouse.get("type") in KEEPING_TYPES
 
 
 async def _projects(settings: Settings) -> list[tuple[str, dict[str, Any]]]:

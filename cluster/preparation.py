@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from actors.services import database_url, open_result_store, open_status_store
 from queryfleet.errors import ConfigurationError
 from queryfleet.status.migrations import migrate
+from queryfleet.warehouse_config import KEEPING_TYPES
 from serve_app.accounts import token_hash
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from queryfleet.semantic.problem import Problem
     from queryfleet.settings import Settings
 
-__all__ = ["check_nodes", "check_packages", "check_store", "foreign_packages", "prepare_database"]
+__all__ = [
+    "check_nodes",
+    "check_packages",
+    "check_store",
+    "foreign_packages",
+    "prepare_database",
+    "unreadable_projects",
+]
 
 _OURS = ("queryfleet", "actors", "serve_app", "cluster")
 _USER_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "queryfleet:local-user"))
@@ -67,6 +75,18 @@ def check_store(settings: Settings) -> None:
         raise ConfigurationError(
             f"QUERYFLEET_STORE_URL: {error.message}.", **error.details | {"variable": "QUERYFLEET_STORE_URL"}
         ) from None
+
+
+def unreadable_projects(settings: Settings, projects: Sequence[Project]) -> list[str]:
+    """Return a line for each project whose queries are all refused because results are not stored."""
+    if settings.stores_rows:
+        return []
+    return [
+        f"{project.name}: all queries are refused, because results are not stored (QUERYFLEET_STORE_URL is `none`) "
+        f"and {project.warehouse.type} does not keep them"
+        for project in projects
+        if project.warehouse.type not in KEEPING_TYPES
+    ]
 
 
 def prepare_database(settings: Settings, projects: Sequence[Project], *, token: str | None) -> list[str]:

@@ -17,7 +17,7 @@ import ray
 import structlog
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from cluster.preparation import check_nodes, check_packages, check_store, prepare_database
+from cluster.preparation import check_nodes, check_packages, check_store, prepare_database, unreadable_projects
 from queryfleet.errors import ConfigurationError
 
 __all__ = ["ServeArguments", "app"]
@@ -61,12 +61,16 @@ def app(args: ServeArguments) -> Any:
     check_packages()
     settings = load_settings()
     if settings.store_url is None:
-        raise ConfigurationError("QUERYFLEET_STORE_URL is not set; on a cluster it must be, e.g. s3://bucket/prefix.")
+        raise ConfigurationError(
+            "QUERYFLEET_STORE_URL is not set; on a cluster it must be, e.g. s3://bucket/prefix, or none."
+        )
     check_store(settings)
     if not ray.is_initialized():
         raise ConfigurationError("Ray is not connected; use `serve run`, `serve deploy` or RayService.")
     check_nodes(settings, nodes=sum(1 for node in ray.nodes() if node["Alive"]))
     projects = [load_project(folder) for folder in args.projects]
+    for line in unreadable_projects(settings, projects):
+        log.warning("project.unreadable", text=line)
     for line in prepare_database(settings, projects, token=os.environ.get("QUERYFLEET_TOKEN") or None):
         log.warning("models.problem", text=line)
     start_status_actor(settings)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["ChunkRef", "Column", "ColumnType", "QueryTag"]
+__all__ = ["NO_STORE", "ChunkRef", "Column", "ColumnType", "QueryTag"]
+
+NO_STORE = "none"  # in the place of a store's URL: results are not stored
 
 
 class ColumnType(StrEnum):

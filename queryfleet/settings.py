@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from queryfleet.errors import ConfigurationError
+from queryfleet.model import NO_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,8 @@ class Settings(BaseSettings):
     )
     store_url: str | None = Field(
         default=None,
-        description="Where results go: `s3://bucket/prefix` or `file:///folder`. Empty: an S3 server is started.",
+        description="Where results go: `s3://bucket/prefix` or `file:///folder`. Empty: an S3 server is started. "
+        "`none`: nowhere; pages are read from Snowflake again, other warehouses are refused.",
     )
     store_endpoint_url: str | None = Field(default=None, description="S3 endpoint other than the cloud's own.")
     store_access_key_id: str | None = Field(default=None, description="S3 access key. Empty: the usual AWS sources.")
@@ -193,6 +195,9 @@ class Settings(BaseSettings):
     block_rows: Annotated[int, Field(ge=1)] = Field(
         default=100, description="Byte offset and checksum are kept for every this-many-th row of a result."
     )
+    page_seconds_max: Annotated[float, Field(gt=0)] = Field(
+        default=25.0, description="Longest time to read a page from the warehouse again, where results are not stored."
+    )
     uploads_in_flight: Annotated[int, Field(ge=1, le=64)] = Field(
         default=3, description="Chunks of one query being uploaded at once; the warehouse waits when they are full."
     )
@@ -208,6 +213,11 @@ class Settings(BaseSettings):
         default=None,
         description="Fixed clock of relative date filters, such as `2024-06-12T15:30:00Z`, for tests and demos only.",
     )
+
+    @property
+    def stores_rows(self) -> bool:
+        """Whether results are stored; else they stay in the warehouse, which is asked again for each page."""
+        return self.store_url != NO_STORE
 
     @field_validator("log_level")
     @classmethod

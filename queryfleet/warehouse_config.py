@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from queryfleet.section import Section
 
 __all__ = [
+    "KEEPING_TYPES",
     "TOKEN_KINDS",
     "BigQueryConfig",
     "ClickHouseConfig",
@@ -56,6 +57,7 @@ __all__ = [
     "parse_warehouse",
 ]
 
+KEEPING_TYPES = frozenset({"snowflake"})  # keep results, which can be read again by the id of their statement
 TOKEN_KINDS = ("programmatic_access_token", "oauth")
 
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
+    from actors.kept_pages import PageReader
     from queryfleet.export.parts import PartMaker
     from queryfleet.settings import Settings
     from queryfleet.telemetry import Meter
@@ -101,6 +102,7 @@ def create_app(
     parts: PartMaker | None = None,
     *,
     stores: Stores | None = None,
+    kept_pages: PageReader | None = None,
 ) -> FastAPI:
     """Build the application; it opens its connections when the server starts it.
 
@@ -109,6 +111,7 @@ def create_app(
         meter: Takes measurements; None: they are dropped.
         parts: Makes the parts of streams that are not passed on as they are stored; None: threads of this process do.
         stores: Where everything is kept, opened already; None: those that the settings name.
+        kept_pages: Reads pages of results that stay in the warehouse; None: likewise.
     """
 
     @asynccontextmanager
@@ -116,9 +119,9 @@ def create_app(
         if settings.test_now is not None:
             log.warning("clock.is_fixed", now=settings.test_now, advice="unset QUERYFLEET_TEST_NOW")
         if stores is None:
-            app.state.services = await open_services(settings, meter or NoMeter(), parts)
+            app.state.services = await open_services(settings, meter or NoMeter(), parts, kept_pages)
         else:
-            app.state.services = services_on(stores, settings, meter or NoMeter(), parts)
+            app.state.services = services_on(stores, settings, meter or NoMeter(), parts, kept_pages)
         try:
             yield
         finally:

@@ -24,11 +24,12 @@ def http_application(settings: Settings) -> Any:
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
         from actors.export_tasks import RayParts
         from actors.meter import RayMeter
+        from actors.page_actor import RayPages
         from queryfleet.telemetry import configure_logging
         from serve_app.app import create_app
 
         configure_logging(settings.log_level)
-        return create_app(settings, RayMeter(), RayParts(settings))
+        return create_app(settings, RayMeter(), RayParts(settings), kept_pages=RayPages(settings))
 
     deployment = serve.deployment(serve.ingress(build)(_Ingress)).options(
         name="http",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from queryfleet.errors import AuthorizationError, NotFoundError
 from queryfleet.export.parts import read_chunk
+from serve_app.storage import require_storage, require_stored
 
 if TYPE_CHECKING:
     from serve_app.services import Services
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["granted_chunk", "new_grant"]
 
 _GRANT_SECONDS = 3600
+_CHUNK = "A chunk"
 
 
 async def new_grant(services: Services, authorization: str, project_uuid: str, query_uuid: str) -> str:
@@ -26,13 +28,16 @@ async def new_grant(services: Services, authorization: str, project_uuid: str, q
 
     Raises:
         AuthorizationError: The header holds no valid token.
+        NotSupportedError: Its rows are not stored.
         NotFoundError: There is no such project or query of this caller.
         ServiceError: The query has no rows to be read: it failed, was cancelled, or its result has expired.
     """
+    require_storage(services.settings, _CHUNK)
     caller = await services.accounts.of(authorization)
     project_uuid = caller.enter(project_uuid)
     record = await services.queries.load(query_uuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     services.pages.require_result(record)
+    require_stored(record, _CHUNK)
     expires_at = int(time.time()) + _GRANT_SECONDS
     signature = _signature(await services.jobs.signing_key(), record.query_uuid, record.result_attempt, expires_at)
     return f"{record.query_uuid}.{record.result_attempt}.{expires_at}.{signature}"

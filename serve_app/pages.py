@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from queryfleet.errors import PaginationError, ResultCorruptError, ResultsExpiredError
 from queryfleet.results.page import render_rows, schema_from_bytes
-from queryfleet.results.reader import read_lines
 from queryfleet.status.transitions import QueryStatus
 from serve_app.envelope import iso, ok, ok_with_rows
 from serve_app.stored_lines import require_ready
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from queryfleet.results.store import ObjectStore
     from queryfleet.settings import Settings
     from queryfleet.status.record import QueryRecord
     from queryfleet.telemetry import Meter
+    from serve_app.lines import ResultLines
     from serve_app.queries import Queries
 
 __all__ = ["PageRequest", "Pages", "state_members"]
@@ -78,9 +77,9 @@ class PageRequest:
 class Pages:
     """Writes the answers of one replica."""
 
-    def __init__(self, queries: Queries, store: ObjectStore, meter: Meter) -> None:
+    def __init__(self, queries: Queries, lines: ResultLines, meter: Meter) -> None:
         self._queries = queries
-        self._store = store
+        self._lines = lines
         self._meter = meter
 
     async def answer(self, record: QueryRecord, wanted: PageRequest, extra: dict[str, Any] | None = None) -> Response:
@@ -169,8 +168,7 @@ class Pages:
         began = time.perf_counter()
         rows = b"[]"
         if row_count > 0:
-            chunks = await self._queries.chunks(record, first_row, first_row + row_count)
-            lines = await read_lines(self._store, chunks, first_row, row_count)
+            lines = await self._lines.read(record, first_row, row_count)
             schema = schema_from_bytes(record.arrow_schema or b"")
             rules = self._queries.rules(record)
             is_sparse = record.pivot is not None

@@ -9,7 +9,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.kept_pages import KeptPages, LocalPages
 from actors.services import database_url, open_result_store, open_status_store, warm_up_store
+from actors.warehouses import resolved_config, warehouse_of
 from queryfleet.content.postgres import PostgresContentStore
 from queryfleet.errors import NotFoundError
 from queryfleet.export.parts import LocalParts
@@ -17,12 +19,14 @@ from queryfleet.status.changes import QUERY_CHANNEL, ChangeListener
 from queryfleet.status.export_jobs import ExportJobs
 from serve_app.accounts import Accounts
 from serve_app.exports import Exports
+from serve_app.lines import ResultLines
 from serve_app.models import Models
 from serve_app.pages import Pages
 from serve_app.queries import Queries
 from serve_app.streams import ResultStreams
 
 if TYPE_CHECKING:
+    from actors.kept_pages import PageReader
     from queryfleet.content.store import ContentStore
     from queryfleet.export.parts import PartMaker
     from queryfleet.results.store import ObjectStore
@@ -71,6 +75,7 @@ class Services:
     projects: Projects
     models: Models
     queries: Queries
+    lines: ResultLines
     pages: Pages
     streams: ResultStreams
     exports: Exports
@@ -78,13 +83,16 @@ class Services:
     content: ContentStore
 
 
-async def open_services(settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
+async def open_services(
+    settings: Settings, meter: Meter, parts: PartMaker | None = None, kept_pages: PageReader | None = None
+) -> Services:
     """Open everything on the running loop. The database may still be away: the first requests then answer 503.
 
     Args:
         settings: Of the service.
         meter: Takes measurements.
         parts: Makes the parts of streams; None: threads of this process do.
+        kept_pages: Reads pages of results that stay in the warehouse; None: likewise.
     """
     statuses = await open_status_store(settings, connections_max=_CONNECTIONS_MAX)
     listener = ChangeListener(database_url(settings), QUERY_CHANNEL)
@@ -96,7 +104,7 @@ async def open_services(settings: Settings, meter: Meter, parts: PartMaker | Non
     store = open_result_store(settings)
     await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
     stores = Stores(statuses=statuses, listener=listener, jobs=jobs, content=content, results=store)
-    return services_on(stores, settings, meter, parts)
+    return services_on(stores, settings, meter, parts, kept_pages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,20 +118,30 @@ class Stores:
     results: ObjectStore
 
 
-def services_on(stores: Stores, settings: Settings, meter: Meter, parts: PartMaker | None = None) -> Services:
+def services_on(
+    stores: Stores,
+    settings: Settings,
+    meter: Meter,
+    parts: PartMaker | None = None,
+    kept_pages: PageReader | None = None,
+) -> Services:
     """Put the services of a replica together; opens nothing."""
     statuses, listener, store = stores.statuses, stores.listener, stores.results
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
+    projects = Projects(statuses)
+    kept_pages = kept_pages or LocalPages(KeptPages(config_of=resolved_config, warehouse_of=warehouse_of))
+    lines = ResultLines(queries, store, kept_pages, definition_of=projects.definition, settings=settings)
     return Services(
         settings=settings,
         statuses=statuses,
         listener=listener,
         store=store,
         accounts=Accounts(statuses),
-        projects=Projects(statuses),
+        projects=projects,
         models=Models(statuses),
         queries=queries,
-        pages=Pages(queries, store, meter),
+        lines=lines,
+        pages=Pages(queries, lines, meter),
         streams=ResultStreams(queries, store, parts or LocalParts(store)),
         exports=Exports(stores.jobs, statuses, store, listener=listener),
         jobs=stores.jobs,

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import WarehouseTimeoutError
-from queryfleet.results.reader import read_lines
 from serve_app.stored_lines import require_ready
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ async def rows_of(
     require_ready(record)
     if record.row_count == 0:
         return []
-    chunks = await services.queries.chunks(record, 0, record.row_count)
-    lines = await read_lines(services.store, chunks, 0, record.row_count)
+    lines = await services.lines.read(record, 0, record.row_count)
     return await asyncio.to_thread(_parsed, lines)
 
 

@@ -119,7 +119,7 @@ def rows_of_models(
     Cost: three compilations, some milliseconds.
     """
     limits = ProjectLimits.of(models.definition, settings)
-    if not is_kept(record, limits) or record.arrow_schema is None:
+    if not settings.stores_rows or not is_kept(record, limits) or record.arrow_schema is None:
         return None
 
     def compiling(query: MetricQuery, parameters: Mapping[str, JsonValue]) -> CompiledQuery:

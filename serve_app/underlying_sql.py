@@ -70,7 +70,8 @@ def underlying_sql(
         raise ParameterError("dateZoom is for queries that ask the models; this one is SQL.", field="dateZoom")
     drill = _Drill.of(body, record, source, settings)
     limits = ProjectLimits.of(models.definition, settings)
-    selection = None if body.invalidateCache or not is_kept(record, limits) else drill.selection(record)
+    is_usable = settings.stores_rows and not body.invalidateCache and is_kept(record, limits)
+    selection = drill.selection(record) if is_usable else None
     sql = drill.base_sql
     if selection is None:
         sql = drill.statement(models, asker, settings)

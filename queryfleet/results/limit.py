@@ -47,11 +47,16 @@ class ResultLimit:
         Raises:
             LimitExceededError: The limit lies in it, and is to be an error.
         """
-        if self._rows_max is not None and self._rows + batch.num_rows > self._rows_max:
+        kept = self.cut_count(batch.num_rows)
+        return batch if kept == batch.num_rows else batch.slice(0, kept)
+
+    def cut_count(self, count: int) -> int:
+        """Return how many of the next `count` rows the limit on rows lets through; else as `cut_rows`."""
+        if self._rows_max is not None and self._rows + count > self._rows_max:
             self._reach("rows", self._rows_max)
-            batch = batch.slice(0, self._rows_max - self._rows)
-        self._rows += batch.num_rows
-        return batch
+            count = self._rows_max - self._rows
+        self._rows += count
+        return count
 
     def cut_bytes(self, batch: EncodedBatch) -> EncodedBatch:
         """Return `batch`, or as many whole lines of it as the limit on bytes lets through; raises like `cut_rows`."""

@@ -4,7 +4,8 @@ Correctness never depends on conditional writes, tags, object metadata, part cop
 the manifest in Postgres is the index, every key is written once by one writer. What is asked of a store is
 only this: an object is invisible until it is complete, and durable when `put` returns.
 
-A store is a URL: `file:///absolute/directory`, `s3://bucket/prefix`, or `memory://name` inside one process.
+A store is a URL: `file:///absolute/directory`, `s3://bucket/prefix`, or `memory://name` inside one process. The word
+`none` stands for one that takes nothing: see `NoStore`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from queryfleet.errors import ConfigurationError, InternalError
+from queryfleet.model import NO_STORE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -181,6 +183,10 @@ def open_store(url: str, options: StoreOptions | None = None) -> ObjectStore:
 
     Cost: the first `s3://` store of a process imports its client, about 0.7 s; open it outside of requests.
     """
+    if url == NO_STORE:
+        from queryfleet.results.store_none import NoStore
+
+        return NoStore()
     parts = _split(url)
     match parts.scheme:
         case "file":
@@ -200,10 +206,7 @@ def open_store(url: str, options: StoreOptions | None = None) -> ObjectStore:
             return MemoryStore(parts.netloc)
         case _:
             known = f"The store scheme {parts.scheme!r} is unknown" if parts.scheme else "The store URL has no scheme"
-            raise ConfigurationError(
-                f"{known}: use file:///absolute/directory or s3://bucket/prefix"
-                + (" ('none' is not a store: every result is kept in one)" if url == "none" else "")
-            )
+            raise ConfigurationError(f"{known}: use file:///absolute/directory or s3://bucket/prefix")
 
 
 def check_key(key: str) -> str:

@@ -240,6 +240,7 @@ class HealthResults(_Wire):
 
     healthy: bool
     version: str
+    storesResults: bool  # noqa: N815
     query: dict[str, int]
 
 
@@ -255,6 +256,7 @@ class HealthAnswer(_Wire):
                     "results": {
                         "healthy": True,
                         "version": "0.1.0",
+                        "storesResults": True,
                         "query": {"maxPageSize": 5000, "defaultPageSize": 500, "maxLimit": 100000000},
                     },
                 }

@@ -119,6 +119,7 @@ class MemoryStatusStore(MemoryReads):
             if row["cache_key"] == query.cache_key
             and row["objects_deleted_at"] is None
             and row["results_expire_at"] > usable_until
+            and (row["chunk_count"] > 0 or row["row_count"] == 0)
         ]
         return max(ready, key=lambda row: row["results_created_at"], default=None)
 
@@ -281,11 +282,36 @@ class MemoryStatusStore(MemoryReads):
         if said != totals or self._step(query_uuid, Event.FINISHED, attempt=attempt) is None:
             raise _refused("end", query_uuid, attempt)
         self._publish(query_uuid, attempt, new, totals)
+        self._end_ready(row, ttl_seconds=ttl_seconds, truncated=truncated, warnings=warnings)
+        self._settle(query_uuid)
+
+    async def finish_unstored(
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        row_count: int,
+        ttl_seconds: float,
+        truncated: bool = False,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Publish the end without rows; see `StatusStore.finish_unstored`."""
+        row = self._queries.get(query_uuid, {})
+        said = {"row_count": row_count, "byte_count": 0, "chunk_count": 0}
+        if said.items() <= row.items() and (row["status"], row["attempt"]) == (QueryStatus.READY, attempt):
+            self._settle(query_uuid)  # a repeat after a lost answer
+            return
+        if not _NO_ROWS.items() <= row.items() or self._step(query_uuid, Event.FINISHED, attempt=attempt) is None:
+            raise _refused("end", query_uuid, attempt)
+        self._end_ready(row, ttl_seconds=ttl_seconds, truncated=truncated, warnings=warnings)
+        row |= said
+        self._settle(query_uuid)
+
+    def _end_ready(self, row: Row, *, ttl_seconds: float, truncated: bool, warnings: Sequence[str]) -> None:
         now = self._now()
         row |= {"finishing_at": row["finishing_at"] or now, "results_created_at": now}
         row |= {"results_expire_at": now + timedelta(seconds=ttl_seconds), "truncated": truncated}
         row["warnings"] = [*row["warnings"], *warnings]
-        self._settle(query_uuid)
 
     # Ends ------------------------------------------------------------------------------------------------------
 

@@ -313,6 +313,36 @@ class PostgresStatusStore(PostgresProjects):
                 if await cursor.fetchone() is None:
                     raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
 
+    async def finish_unstored(
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        row_count: int,
+        ttl_seconds: float,
+        truncated: bool = False,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Make a query ready whose rows stay in its warehouse; see `StatusStore.finish_unstored`."""
+        values = {
+            "query_uuid": query_uuid,
+            "attempt": attempt,
+            "row_count": row_count,
+            "byte_count": 0,
+            "chunk_count": 0,
+            "ttl_seconds": ttl_seconds,
+            "truncated": truncated,
+            "warnings": Jsonb(list(warnings)),
+        }
+        async with self._connection() as connection, connection.transaction():
+            async with connection.pipeline():
+                ended = await connection.execute(self._statements["finish_unstored"], values)
+                await connection.execute(self._statements["settle_followers"], {"query_uuid": query_uuid})
+            if await ended.fetchone() is None:
+                cursor = await connection.execute(self._statements["finished"], values)
+                if await cursor.fetchone() is None:
+                    raise AttemptFencedError("The end was refused.", queryUuid=query_uuid, attempt=attempt)
+
     async def _end(self, name: str, /, **values: object) -> Row | None:
         """Run one statement that may end a query, and deal with those who wait for that one: both or neither."""
         for _ in range(_LEADER_TRIES):

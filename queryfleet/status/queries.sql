@@ -24,7 +24,7 @@ returning query_uuid::text;
 select pg_advisory_xact_lock(hashtextextended('queue ' || %(project_uuid)s, 0));
 
 -- name: accept_hit
--- Store a query whose rows are there already: those of the newest ready query with its cache key.
+-- Store a query whose rows are stored already: those of the newest ready query with its cache key.
 insert into query (query_uuid, project_uuid, user_uuid, context, sql, row_limit, idempotency_key, request_hash,
                    fields, timezone, question, pivot, cache_key, status, phase, cache_hit, attempt, result_query_uuid,
                    result_attempt, columns, arrow_schema, pivot_details, row_count, byte_count, chunk_count, truncated,
@@ -37,6 +37,7 @@ select %(query_uuid)s, %(project_uuid)s, %(user_uuid)s, %(context)s, %(sql)s, %(
        results_created_at, results_expire_at, clock_timestamp()
 from query
 where cache_key = %(cache_key)s and status = 'ready' and objects_deleted_at is null
+  and (chunk_count > 0 or row_count = 0)
   and results_expire_at > now() + make_interval(secs => %(margin_seconds)s)
 order by results_created_at desc
 limit 1
@@ -271,6 +272,19 @@ returning 1 as done;
 select 1 as done from query
 where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'ready'
   and row_count = %(row_count)s and byte_count = %(byte_count)s and chunk_count = %(chunk_count)s;
+
+-- name: finish_unstored
+-- The result is complete and stays in the warehouse: nothing was committed.
+update query set status = 'ready', phase = 'finishing', ended_at = clock_timestamp(), lease_until = null,
+  finishing_at = coalesce(finishing_at, clock_timestamp()),
+  results_created_at = clock_timestamp(),
+  results_expire_at = now() + make_interval(secs => %(ttl_seconds)s),
+  truncated = %(truncated)s, warnings = warnings || %(warnings)s::jsonb,
+  row_count = %(row_count)s
+where query_uuid = %(query_uuid)s and attempt = %(attempt)s and status = 'running'
+  and cancel_requested_at is null
+  and row_count = 0 and byte_count = 0 and chunk_count = 0
+returning 1 as done;
 
 -- name: settle_followers
 -- Give those who waited for an ended query what it has: its rows or its error.

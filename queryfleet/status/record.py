@@ -182,6 +182,11 @@ class QueryRecord:
         return self.status in TERMINAL
 
     @property
+    def is_unstored(self) -> bool:
+        """Whether its rows stay in the warehouse, to be read there again by `warehouse_query_id`."""
+        return self.status is QueryStatus.READY and self.row_count > 0 and self.chunk_count == 0
+
+    @property
     def column_fields(self) -> Mapping[str, JsonValue] | None:
         """Descriptions of the result's columns by name: those of a pivot are shown as what their values are made of."""
         values = (self.pivot_details or {}).get("valuesColumns")

@@ -187,6 +187,30 @@ class StatusStore(Protocol):
             AttemptFencedError: The attempt is not current, a cancel was asked for, or the totals do not agree.
         """
 
+    async def finish_unstored(
+        self,
+        query_uuid: str,
+        attempt: int,
+        *,
+        row_count: int,
+        ttl_seconds: float,
+        truncated: bool = False,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Make a query ready whose rows stay in its warehouse; those who wait for it share them, nobody after that.
+
+        Args:
+            query_uuid: The query.
+            attempt: The attempt that finished it, which has committed nothing.
+            row_count: Of the whole result.
+            ttl_seconds: How long the warehouse keeps it.
+            truncated: A limit cut the result short.
+            warnings: What the reader of the result should know.
+
+        Raises:
+            AttemptFencedError: The attempt is not current, a cancel was asked for, or chunks were committed.
+        """
+
     # Ends ------------------------------------------------------------------------------------------------------
 
     async def fail(self, query_uuid: str, attempt: int | None, failure: Failure) -> bool:

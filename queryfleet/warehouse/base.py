@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from queryfleet.model import QueryTag
 
 __all__ = [
+    "KeepingSession",
+    "KeepingWarehouse",
+    "KeptResult",
+    "KeptRows",
     "PartitionedSession",
     "ResultPartition",
     "Statement",
@@ -190,4 +194,54 @@ class PartitionedSession(Protocol):
 
         Raises like `schema`. Any thread may ask, also while pieces are being read.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptResult:
+    """What a result is like that the warehouse keeps after its session."""
+
+    schema: pa.Schema  # of its rows; names are unique
+    row_count: int  # as many as the statement's limit lets through, or all
+
+
+@runtime_checkable
+class KeepingSession(Protocol):
+    """A session whose result can be read later, by whoever has the statement's id and logs in as the same user."""
+
+    def kept_result(self) -> KeptResult:
+        """Wait for the statement and say what its result is like, without fetching the rows; raises like `schema`.
+
+        Nothing else is asked of the session after that.
+        """
+        ...
+
+
+class KeptRows(Protocol):
+    """Reads results that a warehouse keeps. Connects at first use; safe to share between threads."""
+
+    def pieces(self, query_id: str, schema: pa.Schema) -> Sequence[ResultPartition]:
+        """Return all pieces of a result in order, with fresh links; nothing is executed.
+
+        Args:
+            query_id: What `submit` returned.
+            schema: What `kept_result` said.
+
+        Raises:
+            ResultsExpiredError: The warehouse keeps it no more, or not for this user.
+            WarehouseConnectionError: It cannot be reached, refused the login, or the connection was lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Log out. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class KeepingWarehouse(Protocol):
+    """A warehouse whose sessions are `KeepingSession`s."""
+
+    def kept_rows(self) -> KeptRows:
+        """Return what reads kept results, without any I/O."""
         ...

@@ -13,10 +13,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queryfleet.errors import WarehouseConnectionError, WarehouseQueryError
 from queryfleet.warehouse.background import BackgroundCalls
+from queryfleet.warehouse.base import KeptResult
 from queryfleet.warehouse.driver_session import ResumableSession
 from queryfleet.warehouse.installed import require_package
 from queryfleet.warehouse.snowflake_connector import (
@@ -29,6 +31,7 @@ from queryfleet.warehouse.snowflake_connector import (
     submit,
 )
 from queryfleet.warehouse.snowflake_errors import connection_error, query_error
+from queryfleet.warehouse.snowflake_kept import SnowflakeKeptRows
 from queryfleet.warehouse.snowflake_types import TEXT_CAST, ResultPlan
 from queryfleet.warehouse.statement import strip_terminator
 from queryfleet.warehouse.stored_result import ResultReader, partitions_of
@@ -84,6 +87,10 @@ class SnowflakeWarehouse:
         """Stop a statement of any session; see `StoppableWarehouse`."""
         return self._driver.stop(query_id)
 
+    def kept_rows(self) -> SnowflakeKeptRows:
+        """Return what reads results by the id of their statement; see `KeepingWarehouse`."""
+        return SnowflakeKeptRows(self._driver.login)
+
     def ping(self) -> str:
         """Log in and return `Snowflake` and the server's version; raises like `connect`."""
         return f"Snowflake {self._driver.version()}"
@@ -97,6 +104,19 @@ class SnowflakeSession(ResumableSession):
         self.schema()
         with self._inside() as link:
             return link.partitions(first_row, end_row) if isinstance(link, _Link) else ()
+
+    def kept_result(self) -> KeptResult:
+        """Say what the result is like; see `KeepingSession`."""
+        if self._statement is None:
+            raise WarehouseQueryError("No statement was submitted to this session.")
+        limit = self._statement.row_limit
+        with self._inside() as link:
+            assert isinstance(link, _Link)  # noqa: S101 - what `_Driver` makes
+            kept = link.kept_result()
+            self._drained = True
+        with self._lock:
+            self._finished = True
+        return kept if limit is None else replace(kept, row_count=min(limit, kept.row_count))
 
 
 class _Driver:
@@ -231,6 +251,14 @@ class _Link:
         assert self._plan is not None  # noqa: S101 - `schema` made it
         result = self._calls.run(lambda: stored_result(self._connection, self._id()))
         return partitions_of(result, self._plan, first_row=first_row, end_row=end_row)
+
+    def kept_result(self) -> KeptResult:
+        """Wait for the statement and look at what is said of its result, and at its first rows because of moments."""
+        self._await()
+        result = self._calls.run(lambda: stored_result(self._connection, self._id()))
+        first = self._calls.run(result.chunks[0].read) if result.chunks else None
+        plan = ResultPlan.of(result.columns, first)
+        return KeptResult(schema=plan.schema, row_count=sum(chunk.row_count for chunk in result.chunks))
 
     def _new_reader(self, first_row: int) -> ResultReader[StoredResult, ResultPlan]:
         return ResultReader(

@@ -59,6 +59,7 @@ async def submitted(
             idempotency_key=idempotency_key,
             use_cache=use_cache,
             poll_ttl_seconds=poll_ttl_seconds,
+            stores_rows=services.settings.stores_rows,
         )
     )
 

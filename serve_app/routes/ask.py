@@ -25,6 +25,7 @@ from serve_app.questions import ask, compiled_sql
 from serve_app.routes._answers import KEY_CHARACTERS_MAX, body_of, errors, wait_ms_of
 from serve_app.routes._asking import answer_to, asker_of, submitted
 from serve_app.routes.explores import ExploreName
+from serve_app.storage import require_storage
 from serve_app.totals import total_question
 
 __all__ = ["router"]
@@ -133,7 +134,7 @@ async def calculate_total(
     f"{_QUERY}/field-values",
     operation_id="searchFieldValues",
     summary="Search the values of a field",
-    responses={200: {"model": FieldValuesAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 503)},
+    responses={200: {"model": FieldValuesAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 501, 503)},
     response_model=None,
     openapi_extra=body_of(FieldValuesRequest),
 )
@@ -157,6 +158,7 @@ async def search_field_values(
     search = await asyncio.to_thread(search_field, body, models, asker_of(caller, project_uuid), settings)
     question = search.question
     if search.values is not None:
+        require_storage(settings, "A search among values that the models list")
         limits = ProjectLimits.of(models.definition, settings)
         question = await with_known_values(search, services.store, ttl_seconds=limits.cache_seconds)
     acceptance = await submitted(

@@ -29,6 +29,7 @@ from serve_app.links import base_url
 from serve_app.routes._answers import body_of, errors
 from serve_app.routes._column_totals import column_totals_of
 from serve_app.services import Services
+from serve_app.storage import require_storage, require_stored
 from serve_app.streams import ranged
 
 __all__ = ["job_details", "router"]
@@ -36,6 +37,7 @@ __all__ = ["job_details", "router"]
 router = APIRouter(tags=["files"])
 
 _QUERIES = "/api/v2/projects/{projectUuid}/query"
+_FILE = "A file of a result"
 _WAIT_SECONDS = 20.0
 _READ_BYTES = 4 * 1024 * 1024
 
@@ -150,7 +152,9 @@ async def _requested(
     project_uuid = caller.enter(project)
     body = await read_body(request, DownloadRequest, bytes_max=services.settings.body_bytes_max)
     options = _options(body)
+    require_storage(services.settings, _FILE)
     record = await services.queries.load(query, project_uuid=project_uuid, user_uuid=caller.user_uuid)
+    require_stored(record, _FILE)
     if record.pivot is not None and not body.exportPivotedData:
         raise NotSupportedError(
             "exportPivotedData can only be true: a pivot is stored pivoted. Ask the query without its pivot.",

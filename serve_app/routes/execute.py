@@ -84,6 +84,7 @@ async def execute_sql(
             use_cache=not body.invalidateCache,
             poll_ttl_seconds=body.pollTtl,
             pivot=pivot,
+            stores_rows=settings.stores_rows,
         )
     )
     return await answer_to(services, caller, acceptance, statement.members, wait_ms=wait_ms, project_uuid=project_uuid)

@@ -36,6 +36,7 @@ async def health(services: ServicesOf) -> Response:
     results: dict[str, Any] = {
         "healthy": True,
         "version": __version__,
+        "storesResults": settings.stores_rows,
         "query": {
             "maxPageSize": settings.page_size_max,
             "defaultPageSize": settings.page_size_default,
@@ -70,12 +71,13 @@ async def livez() -> Response:
     response_model=None,
 )
 async def readyz(services: ServicesOf) -> Response:
-    """Check that the database answers and the result store takes and gives bytes."""
+    """Check that the database answers and the result store, where there is one, takes and gives bytes."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             version = await services.statuses.ping()
-            await services.store.put(_PROBE_KEY, b"ok")
-            await services.store.get(_PROBE_KEY)
+            if services.settings.stores_rows:
+                await services.store.put(_PROBE_KEY, b"ok")
+                await services.store.get(_PROBE_KEY)
     except TimeoutError:
         return error_response(StatusStoreError(f"A part did not answer in {_PROBE_SECONDS:.0f} s."))
     except ServiceError as error:

@@ -25,11 +25,13 @@ from serve_app.negotiation import accepted_format
 from serve_app.pages import state_members
 from serve_app.routes._answers import body_of, errors, wait_ms_of
 from serve_app.services import Services
+from serve_app.storage import require_storage, require_stored
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
 
+_MANIFEST, _CHUNK = "A manifest", "A chunk"
 _CHUNKS = 100  # of one answer: each link takes some time to sign
 _LINK_SECONDS = 3600
 _ARROW = {"schema": {"type": "string", "format": "binary"}, "example": ""}
@@ -40,7 +42,7 @@ _LINES = {"schema": {"type": "string"}, "example": '{"status":"shipped","orders"
     "/{queryUuid}/manifest",
     operation_id="getManifest",
     summary="List the stored chunks of a result",
-    responses={200: {"model": ManifestAnswer}, **errors(400, 401, 404, 409, 422, 503)},
+    responses={200: {"model": ManifestAnswer}, **errors(400, 401, 404, 409, 422, 501, 503)},
     response_model=None,
 )
 async def get_manifest(
@@ -59,11 +61,13 @@ async def get_manifest(
     """
     project_uuid = caller.enter(projectUuid)
     wait_ms = wait_ms_of(waitMs, services.settings.wait_ms_max)
+    require_storage(services.settings, _MANIFEST)
     record = await services.queries.load(queryUuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     record = await services.queries.wait(
         record, until=lambda now: now.chunk_count > firstChunk, timeout_seconds=wait_ms / 1000
     )
     services.pages.require_result(record)
+    require_stored(record, _MANIFEST)
     chunks = await _chunks(services, record, firstChunk)
     listed = chunks[:_CHUNKS]
     links = await _links(services, record, listed)
@@ -129,7 +133,7 @@ def _described(record: QueryRecord, chunk: ChunkRef, url: str | None) -> dict[st
             "description": "Its rows.",
             "content": {"application/x-ndjson": _LINES, ExportFormat.ARROW_STREAM.media_type: _ARROW},
         },
-        **errors(400, 401, 404, 409, 422, 503),
+        **errors(400, 401, 404, 409, 422, 501, 503),
     },
     response_class=Response,
     response_model=None,
@@ -145,8 +149,10 @@ async def get_chunk(
 ) -> Response:
     """Return one chunk, checked: its lines as the manifest's `url` gives them, or, by `Accept`, an Arrow stream."""
     project_uuid = caller.enter(projectUuid)
+    require_storage(services.settings, _CHUNK)
     record = await services.queries.load(queryUuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     services.pages.require_result(record)
+    require_stored(record, _CHUNK)
     chunks = await _chunks(services, record, chunkIndex)
     is_current = attempt is None or attempt == record.result_attempt
     if not is_current or not chunks or chunks[0].index != chunkIndex:

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries
     "/{queryUuid}",
     operation_id="getQuery",
     summary="Poll a query, or read a page of its rows",
-    responses={200: {"model": PollAnswer}, **errors(401, 404, 422, 503)},
+    responses={200: {"model": PollAnswer}, **errors(400, 401, 404, 422, 429, 501, 503)},
     response_model=None,
 )
 async def get_query(

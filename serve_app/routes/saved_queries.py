@@ -320,6 +320,7 @@ async def _run_sql(
             use_cache=not body.invalidateCache,
             poll_ttl_seconds=body.pollTtl,
             pivot=asked.pivot,
+            stores_rows=settings.stores_rows,
         )
     )
     return await answer_to(

@@ -20,6 +20,7 @@ from serve_app.envelope import ok
 from serve_app.routes._answers import body_of, errors
 from serve_app.services import Services
 from serve_app.small_results import rows_of
+from serve_app.storage import require_storage, require_stored
 from serve_app.stored_lines import require_ready, stored_lines
 from serve_app.warehouse_tables import columns_by_name, columns_sql, tables_by_schema, tables_sql
 
@@ -30,6 +31,7 @@ router = APIRouter(prefix="/api/v1/projects/{projectUuid}/sqlRunner", tags=["SQL
 _TABLES_MAX = 100_000
 _COLUMNS_MAX = 10_000
 _LINES = "application/jsonl"
+_STREAM = "A stream of all rows"
 
 
 def results_path(project_uuid: str, query_uuid: str) -> str:
@@ -41,7 +43,7 @@ def results_path(project_uuid: str, query_uuid: str) -> str:
     "/run",
     operation_id="runSqlJob",
     summary="Run SQL as a job",
-    responses={200: {"model": JobStartedAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 503)},
+    responses={200: {"model": JobStartedAnswer}, **errors(400, 401, 403, 404, 413, 422, 429, 501, 503)},
     response_model=None,
     openapi_extra=body_of(SqlJobRequest),
 )
@@ -57,6 +59,7 @@ async def run_sql_job(
     """
     project_uuid = caller.enter(projectUuid)
     caller.require_sql(project_uuid)
+    require_storage(services.settings, "A job whose result is read as one file of lines")
     body = await read_body(request, SqlJobRequest, bytes_max=services.settings.body_bytes_max)
     most = services.settings.row_limit_max
     if body.limit is not None and body.limit > most:
@@ -77,7 +80,7 @@ async def run_sql_job(
             "description": "One JSON object a row, raw values by column.",
             "content": {_LINES: {"schema": {"type": "string"}, "example": '{"status":"shipped","n":1234}\n'}},
         },
-        **errors(400, 401, 404, 409, 503),
+        **errors(400, 401, 404, 409, 501, 503),
     },
     response_class=Response,
     response_model=None,
@@ -90,8 +93,10 @@ async def get_sql_runner_results(
 ) -> Response:
     """Stream every row of a ready query, whatever its size. It breaks off when stored rows are gone or damaged."""
     project_uuid = caller.enter(projectUuid)
+    require_storage(services.settings, _STREAM)
     record = await services.queries.load(queryUuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     require_ready(record)
+    require_stored(record, _STREAM)
     services.pages.require_kept(record)
     chunks = await services.queries.chunks(record, 0, record.row_count) if record.row_count else ()
     pieces = stored_lines(services.store, chunks)
@@ -109,7 +114,7 @@ async def get_sql_runner_results(
     "/tables",
     operation_id="getWarehouseTables",
     summary="List the warehouse's tables",
-    responses={200: {"model": TablesAnswer}, **errors(400, 401, 403, 404, 429, 503)},
+    responses={200: {"model": TablesAnswer}, **errors(400, 401, 403, 404, 429, 501, 503)},
     response_model=None,
 )
 async def get_tables(
@@ -130,7 +135,7 @@ async def get_tables(
     "/fields",
     operation_id="getWarehouseTableFields",
     summary="List a table's columns",
-    responses={200: {"model": TableFieldsAnswer}, **errors(400, 401, 403, 404, 422, 429, 503)},
+    responses={200: {"model": TableFieldsAnswer}, **errors(400, 401, 403, 404, 422, 429, 501, 503)},
     response_model=None,
 )
 async def get_fields(
@@ -167,6 +172,7 @@ async def _submit(
             context=QueryContext.SQL_RUNNER.value,
             idempotency_key=None,
             use_cache=use_cache,
+            stores_rows=services.settings.stores_rows,
         )
     )
     return acceptance.query_uuid

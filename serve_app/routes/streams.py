@@ -12,6 +12,7 @@ from queryfleet.status.transitions import QueryStatus
 from serve_app.dependencies import Caller, ProjectUuid, QueryUuid, ServicesOf
 from serve_app.negotiation import accepted_coding, accepted_format
 from serve_app.routes._answers import errors
+from serve_app.storage import require_storage, require_stored
 from serve_app.stored_lines import require_ready
 from serve_app.streams import StreamRequest
 
@@ -19,6 +20,7 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v2/projects/{projectUuid}/query", tags=["queries"])
 
+_STREAM = "A stream of all rows"
 _CONTENT = {
     "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"status":"shipped","orders":1234}\n'},
     "text/csv": {"schema": {"type": "string"}, "example": "status,orders\nshipped,1234\n"},
@@ -32,7 +34,7 @@ _CONTENT = {
     summary="Read a whole result",
     responses={
         200: {"description": "Every row, in order; 206 with a `Range`.", "content": _CONTENT},
-        **errors(400, 401, 404, 409, 503),
+        **errors(400, 401, 404, 409, 501, 503),
     },
     response_class=Response,
     response_model=None,
@@ -58,11 +60,13 @@ async def stream_results(
     """
     project_uuid = caller.enter(projectUuid)
     format_ = accepted_format(request.headers.get("accept"))
+    require_storage(services.settings, _STREAM)
     record = await services.queries.load(queryUuid, project_uuid=project_uuid, user_uuid=caller.user_uuid)
     if record.is_terminal or not follow:
         require_ready(record)
     if record.status is QueryStatus.READY:
         services.pages.require_kept(record)
+        require_stored(record, _STREAM)
     is_csv = format_ is ExportFormat.CSV
     options = ExportOptions(
         format=format_,

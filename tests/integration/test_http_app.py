@@ -60,7 +60,7 @@ async def test_health_needs_no_token_and_tells_the_limits(api):
     """A client learns the version and every limit it has to keep."""
     answer = await api.send("GET", "/api/v1/health", token="")
     results = answer.json()["results"]
-    assert (results["healthy"], results["version"]) == (True, __version__)
+    assert (results["healthy"], results["version"], results["storesResults"]) == (True, __version__, True)
     assert results["query"] == {
         "maxPageSize": 5000,
         "defaultPageSize": 500,

@@ -70,6 +70,7 @@ class State:
     sessions: dict[str, Session] = field(default_factory=dict)  # by token
     queries: dict[str, Query] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)  # query of each request id
+    forgotten: set[str] = field(default_factory=set)  # queries whose result is kept no more
     seen: list[str] = field(default_factory=list)  # requests, as `POST /path`
     links_of: WorkerLinks = field(default_factory=WorkerLinks)
     readers: list[tuple[int, int]] = field(default_factory=list)  # chunk and process, while links are slow
@@ -160,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._abort(found)
         if match := QUERY_PATH.match(path):
             query = self.state.queries.get(match[1])
-            return self._abort(query) if match[2] == "abort-request" else self._result(query)
+            return self._abort(query) if match[2] == "abort-request" else self._result(query, session)
         if match := STATUS_PATH.match(path):
             query = self.state.queries.get(match[1])
             return {"success": True, "code": None, "message": None,
@@ -224,11 +225,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.state.requests[request_id] = query.query_id
         if body.get("asyncExec"):
             return query.in_progress(IN_PROGRESS_ASYNC)
-        return self._result(query)
+        return self._result(query, session)
 
-    def _result(self, query: Query | None) -> dict[str, Any]:
-        if query is None:
+    def _result(self, query: Query | None, session: Session) -> dict[str, Any]:
+        if query is None or query.user != session.login.get("LOGIN_NAME"):
             return {"success": False, "code": "000709", "message": "Statement not found", "data": {"sqlState": "02000"}}
+        if query.query_id in self.state.forgotten:
+            said = f"Result for query {query.query_id} has expired"
+            return {"success": False, "code": "000710", "message": said, "data": {"sqlState": "02000"}}
         if not query.done.wait(LONG_POLL_SECONDS):
             return query.in_progress(IN_PROGRESS)
         return query.answer(link=self._link)
@@ -288,6 +292,8 @@ class Handler(BaseHTTPRequestHandler):
                 known = {each.name for each in fields(Faults)}
                 assert known.issuperset(body), f"unknown faults {body}"
                 self.state.faults = replace(self.state.faults, **body)
+        elif path == "/stub/forget-results":
+            self.state.forgotten.update(self.state.queries)
         elif path == "/stub/end-sessions":
             self.state.sessions.clear()
         elif path == "/stub/reset":

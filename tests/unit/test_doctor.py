@@ -57,3 +57,18 @@ def test_warehouse_findings_without_a_database_say_what_is_missing():
     """Nobody knows the projects without their database, so that is the finding."""
     found = list(doctor.findings(Settings(), ray_address=None, warehouses_only=True))
     assert [(finding.part, finding.is_well) for finding in found] == [("database", False)]
+
+
+def test_findings_without_a_store_name_the_projects_that_cannot_be_asked(monkeypatch):
+    """A store that is switched off is no fault; a project whose warehouse keeps no results is one."""
+
+    async def projects(settings):
+        return [(kind, {"warehouse": {"type": kind}}) for kind in ("duckdb", "snowflake")]
+
+    monkeypatch.setattr(doctor, "_projects", projects)
+    monkeypatch.setattr(doctor, "open_warehouse", lambda definition: _Reached())
+    settings = Settings(database_url="postgresql://nobody@127.0.0.1:1/none", store_url="none")
+    found = {finding.part: finding for finding in doctor.findings(settings, ray_address=None)}
+    assert found["result store"].is_well
+    assert (found["warehouse of duckdb"].is_well, found["warehouse of snowflake"].is_well) == (False, True)
+    assert "QUERYFLEET_STORE_URL" in found["warehouse of duckdb"].advice

@@ -36,7 +36,6 @@ def test_open_store_good_url_is_told_back(url, told):
     ("url", "says"),
     [
         ("", "no scheme"),
-        ("none", "not a store"),
         ("/var/lib/qf", "no scheme"),
         ("gs://bucket/x", "'gs' is unknown"),
         ("file://data", "three slashes"),
