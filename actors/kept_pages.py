@@ -39,6 +39,7 @@ _LOGINS_MAX = 32
 _RESULTS_MAX = 200
 _LINK_SECONDS = 4 * 3600.0  # links of Snowflake live about six hours
 _BATCH_BYTES_MAX = 128 * 1024 * 1024  # of pieces in memory, besides those being read
+_MAKING_SECONDS = 5.0  # that one page waits for what another one is getting; then it gets it itself
 _TRIES = 3  # of one page: a lost login and an expired link may each need another
 
 K = TypeVar("K", bound="Hashable")
@@ -61,6 +62,10 @@ class PageOfRows:
 
 class PageReader(Protocol):
     """Reads pages, somewhere."""
+
+    async def prepare(self) -> None:
+        """Get ready, so that the first page need not wait for that; returns soon."""
+        ...
 
     async def lines(self, page: PageOfRows) -> bytes:
         """Return the rows as lines of JSON, each with its newline: what would be stored; raises like `KeptPages`."""
@@ -182,6 +187,9 @@ class LocalPages:
     def __init__(self, pages: KeptPages) -> None:
         self._pages = pages
 
+    async def prepare(self) -> None:
+        """Do nothing: this process is there."""
+
     async def lines(self, page: PageOfRows) -> bytes:
         """See `PageReader`."""
         return await asyncio.to_thread(self._pages.lines, page)
@@ -231,24 +239,35 @@ class _Kept(Generic[K, V]):
         self._making: WeakValueDictionary[K, _Making] = WeakValueDictionary()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """Return the value of a key, made by `make` when there is none; whoever else wants it waits for that."""
+        """Return the value of a key, made by `make` when there is none.
+
+        Whoever else wants it waits for that; but not for ever, since what makes it may be stuck.
+        """
         with self._lock:
             making = self._making.get(key)
             if making is None:
                 making = self._making[key] = _Making()
-        with making.lock:
+        is_mine = making.lock.acquire(timeout=_MAKING_SECONDS)
+        try:
             with self._lock:
                 if key in self._values:
                     self._values.move_to_end(key)
                     return self._values[key]
             value = make()
-            with self._lock:
-                self._values[key] = value
-                self._total += self._size(value)
-                dropped = [self._pop(next(iter(self._values))) for _ in iter(self._is_over, False)]
+            self._put(key, value)
+        finally:
+            if is_mine:
+                making.lock.release()
+        return value
+
+    def _put(self, key: K, value: V) -> None:
+        with self._lock:
+            dropped = [self._pop(key)] if key in self._values else []
+            self._values[key] = value
+            self._total += self._size(value)
+            dropped += [self._pop(next(iter(self._values))) for _ in iter(self._is_over, False)]
         for each in dropped:
             self._dropped(each)
-        return value
 
     def drop(self, key: K) -> None:
         """Forget one value."""

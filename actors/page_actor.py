@@ -1,13 +1,14 @@
-"""The process that reads pages of results which stay in the warehouse: one for each replica, made at its first page.
+"""The process that reads pages of results which stay in the warehouse, one for each replica.
 
-A replica neither speaks to a warehouse nor encodes rows. An actor and not tasks: logins, links and pieces that it holds
-make the next page cheap. It belongs to its replica and ends with it; when it dies, Ray starts it anew and repeats the
-call.
+It is made ahead where results are not stored, and else at the first such page. A replica neither speaks to a warehouse
+nor encodes rows. An actor and not tasks: logins, links and pieces that it holds make the next page cheap. It belongs to
+its replica and ends with it; when it dies, Ray starts it anew and repeats the call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -40,6 +41,7 @@ class PageActor:
 
         configure_logging(settings.log_level)
         step_back(settings.actor_niceness)
+        _import_all()
         self._pages = KeptPages(config_of=resolved_config, warehouse_of=warehouse_of)
 
     def lines(self, page: PageOfRows) -> bytes:
@@ -59,17 +61,25 @@ class RayPages:
         self._starting = asyncio.Lock()
         self._actor: Any = None
 
+    async def prepare(self) -> None:
+        """Start the actor, without waiting for it; see `PageReader`."""
+        await self._started()
+
     async def lines(self, page: PageOfRows) -> bytes:
         """See `PageReader`; a process or node that dies costs time, not the page."""
-        async with self._starting:
-            if self._actor is None:
-                self._actor = await asyncio.to_thread(self._start)
+        actor = await self._started()
         lines: bytes = await task_result(
-            self._actor.lines.remote(page),
+            actor.lines.remote(page),
             failed=lambda cause: WarehouseConnectionError(f"The page could not be read: {type(cause).__name__}."),
             lost=self._lost,
         )
         return lines
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(self._start)
+            return self._actor
 
     def _lost(self, reason: str) -> ServiceError:
         self._actor = None  # whatever became of it, the next page has another one
@@ -80,3 +90,15 @@ class RayPages:
             num_cpus=0, max_concurrency=PAGES_AT_ONCE, max_restarts=-1, max_task_retries=_RETRIES
         )
         return remote.remote(self._settings)
+
+
+def _import_all() -> None:
+    """Import what the first page would otherwise wait for."""
+    import pyarrow as pa
+
+    from queryfleet.results.encoder import Encoder
+
+    schema = pa.schema([("n", pa.int64())])
+    Encoder(schema).encode(pa.record_batch([pa.array([1], pa.int64())], schema=schema))
+    with contextlib.suppress(ImportError):  # no project may need it
+        import snowflake.connector  # noqa: F401

@@ -130,6 +130,8 @@ def services_on(
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     projects = Projects(statuses)
     kept_pages = kept_pages or LocalPages(KeptPages(config_of=resolved_config, warehouse_of=warehouse_of))
+    if not settings.stores_rows:
+        await kept_pages.prepare()
     lines = ResultLines(queries, store, kept_pages, definition_of=projects.definition, settings=settings)
     return Services(
         settings=settings,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.fixtures.snowflake import write_snowflake_project
 from tests.servers.service_process import ServiceProcess, marked_processes, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -16,23 +17,13 @@ WRONG_UUID = "5b0d3c53-3f0a-4a55-8f0b-2a7f0e3a9c12"
 ROWS = 101_000
 
 
-def _write_project(folder, port, project_uuid, variable):
-    folder.mkdir()
-    (folder / "project.yml").write_text(
-        f"name: {folder.name}\nproject_uuid: {project_uuid}\nwarehouse:\n  type: snowflake\n  account: QFTEST\n"
-        f"  user: READER\n  password: ${{{variable}}}\n  warehouse: REPORTING\n  database: SHOP\n"
-        f"  host: 127.0.0.1\n  port: {port}\n  protocol: http\n"
-    )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def snowflake_service(snowflake_server, tmp_path_factory):
     """Yield a service of two actors; when it is stopped nothing of it may be left."""
     root = tmp_path_factory.mktemp("snowflake")
     folders = [
-        _write_project(root / "right", snowflake_server.port, PROJECT_UUID, PASSWORD_VARIABLE),
-        _write_project(root / "wrong", snowflake_server.port, WRONG_UUID, WRONG_VARIABLE),
+        write_snowflake_project(root / "right", snowflake_server.port, PROJECT_UUID, PASSWORD_VARIABLE),
+        write_snowflake_project(root / "wrong", snowflake_server.port, WRONG_UUID, WRONG_VARIABLE),
     ]
     environment = {
         PASSWORD_VARIABLE: "right-password", WRONG_VARIABLE: "hunter2-not-in-any-message",
