@@ -20,6 +20,8 @@ pytest_plugins = [
     "tests.fixtures.trino",
     "tests.fixtures.redshift",
     "tests.fixtures.bigquery",
+    "tests.fixtures.databricks",
+    "tests.fixtures.athena",
     "tests.fixtures.snowflake",
     "tests.fixtures.bakery",
     "tests.fixtures.explores",

@@ -29,6 +29,7 @@ __all__ = [
     "decimal_column",
     "inferred_column",
     "named",
+    "parsed",
     "row_batch",
 ]
 
@@ -152,7 +153,7 @@ def column_array(values: Sequence[object], column: RowColumn, text_cast: str) ->
             case Form.AS_IS:
                 return pa.array(values, kind)
             case Form.PARSED:
-                return _parsed(values, kind)
+                return parsed(pa.array(values, pa.string()), kind)
             case Form.TEXT:
                 return pa.array([None if value is None else _text(value) for value in values], kind)
             case Form.DECIMAL:
@@ -169,12 +170,12 @@ def column_array(values: Sequence[object], column: RowColumn, text_cast: str) ->
         ) from error
 
 
-def _parsed(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+def parsed(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Read texts as values of a type; raises what Arrow raises."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
 
-    texts = pa.array(values, pa.string())
     if t.is_time(kind):  # which Arrow does not read
         moments = pc.binary_join_element_wise(pa.scalar("1970-01-01"), texts, " ")
         return moments.cast(pa.timestamp(kind.unit)).cast(kind)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from queryfleet.errors import JsonValue
 
-__all__ = ["TEXT_CAST", "TrinoColumn", "trino_column"]
+__all__ = ["TEXT_CAST", "TrinoColumn", "instants", "trino_column"]
 
 TEXT_CAST = "cast({} as varchar)"
 _UNITS = ((0, "s"), (3, "ms"), (6, "us"), (9, "ns"))  # digits of a fraction → Arrow's unit
@@ -54,6 +54,8 @@ class TrinoColumn:
         Raises:
             WarehouseQueryError: One does not fit; names the column and the cast that avoids it.
         """
+        import pyarrow as pa
+
         if self._kind in {"real", "double"}:
             values = [float(value) if isinstance(value, str) else value for value in values]
         elif self._kind == "varbinary":
@@ -61,7 +63,7 @@ class TrinoColumn:
         elif self.column.form is Form.JSON:
             values = [None if value is None else _document(value, self._signature) for value in values]
         elif _ZONED.fullmatch(self._kind):
-            return _instants(values, self.column.field)
+            return instants(pa.array(values, pa.string()), self.column.field)
         return column_array(values, self.column, TEXT_CAST)
 
 
@@ -131,13 +133,16 @@ def _moment_kind(kind: str) -> pa.DataType | None:
     return pa.timestamp(unit, "UTC") if zoned else pa.timestamp(unit)
 
 
-def _instants(values: Sequence[object], field: pa.Field) -> pa.Array:
-    """Read texts such as `2024-01-31 12:00:00.000 Europe/Berlin`, a zone at a time: there are few in a column."""
+def instants(texts: pa.Array, field: pa.Field) -> pa.Array:
+    """Read texts such as `2024-01-31 12:00:00.000 Europe/Berlin`, a zone at a time: there are few in a column.
+
+    Raises:
+        WarehouseQueryError: One is no instant, or in a repeated or left out hour of its zone; names the column.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     unit = field.type.unit
-    texts = pa.array(values, pa.string())
     try:
         parts = pc.extract_regex(texts, r"^(?P<wall>\S+ \S+) (?P<zone>\S+)$")
         walls, zones = pc.struct_field(parts, "wall").cast(pa.timestamp(unit)), pc.struct_field(parts, "zone")

@@ -38,11 +38,14 @@ class JsonHandler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.delete()
 
+    def do_HEAD(self) -> None:
+        self.head()
+
     def get(self) -> None:
         """Answer a GET."""
         self.answer(405, {})
 
-    post = delete = get
+    post = delete = head = get
 
     def body(self) -> bytes:
         """Return what was sent."""
