@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queryfleet.engine_config import BigQueryConfig, ClickHouseConfig, RedshiftConfig, SQLAlchemyConfig, TrinoConfig
+from queryfleet.engine_config import (
+    AthenaConfig,
+    BigQueryConfig,
+    ClickHouseConfig,
+    DatabricksConfig,
+    RedshiftConfig,
+    SQLAlchemyConfig,
+    TrinoConfig,
+)
 
 if TYPE_CHECKING:
     from queryfleet.engine_config import EngineConfig
@@ -13,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["engine_warehouse_of"]
 
 
-def engine_warehouse_of(config: EngineConfig) -> Warehouse:
+def engine_warehouse_of(config: EngineConfig) -> Warehouse:  # noqa: PLR0911 - one line for each
     """Return the warehouse of a resolved configuration.
 
     Raises:
@@ -32,6 +40,10 @@ def engine_warehouse_of(config: EngineConfig) -> Warehouse:
             return _bigquery(config)
         case RedshiftConfig():
             return _redshift(config)
+        case DatabricksConfig():
+            return _databricks(config)
+        case AthenaConfig():
+            return _athena(config)
 
 
 def _clickhouse(config: ClickHouseConfig) -> Warehouse:
@@ -89,6 +101,43 @@ def _redshift(config: RedshiftConfig) -> Warehouse:
         database=config.database,
         schema=config.schema,
         sslmode=config.sslmode,
+        statement_timeout_seconds=config.statement_timeout_seconds,
+    )
+
+
+def _databricks(config: DatabricksConfig) -> Warehouse:
+    from queryfleet.warehouse.databricks import DatabricksWarehouse
+    from queryfleet.warehouse.databricks_api import DatabricksLogin
+
+    return DatabricksWarehouse(
+        login=DatabricksLogin(
+            url=config.url, token=config.token, client_id=config.client_id, client_secret=config.client_secret
+        ),
+        http_path=config.http_path,
+        catalog=config.catalog,
+        schema=config.schema,
+        statement_timeout_seconds=config.statement_timeout_seconds,
+    )
+
+
+def _athena(config: AthenaConfig) -> Warehouse:
+    from queryfleet.warehouse.athena import AthenaWarehouse
+    from queryfleet.warehouse.athena_service import AthenaLogin
+
+    return AthenaWarehouse(
+        login=AthenaLogin(
+            region=config.region,
+            access_key_id=config.access_key_id,
+            secret_access_key=config.secret_access_key,
+            session_token=config.session_token,
+            profile=config.profile,
+            endpoint_url=config.endpoint_url,
+            s3_endpoint_url=config.s3_endpoint_url,
+        ),
+        database=config.database,
+        catalog=config.catalog,
+        workgroup=config.workgroup,
+        output_location=config.output_location,
         statement_timeout_seconds=config.statement_timeout_seconds,
     )
 

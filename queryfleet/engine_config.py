@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from urllib.parse import urlsplit
 
 from queryfleet.postgres_url import resolved_url, url_fault
 from queryfleet.warehouse_keys import (
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
     from queryfleet.errors import JsonValue
     from queryfleet.section import Section
 
-__all__ = ["BigQueryConfig", "ClickHouseConfig", "EngineConfig", "RedshiftConfig", "SQLAlchemyConfig", "TrinoConfig"]
+__all__ = [
+    "AthenaConfig",
+    "BigQueryConfig",
+    "ClickHouseConfig",
+    "DatabricksConfig",
+    "EngineConfig",
+    "RedshiftConfig",
+    "SQLAlchemyConfig",
+    "TrinoConfig",
+]
 
 _BYTES_MAX = 2**63 - 1
 
@@ -239,4 +249,129 @@ class RedshiftConfig:
         return json_form(self)
 
 
-EngineConfig: TypeAlias = SQLAlchemyConfig | ClickHouseConfig | TrinoConfig | BigQueryConfig | RedshiftConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabricksConfig:
+    """A SQL warehouse of Databricks. Who asks: a token's owner, or a service principal by id and secret."""
+
+    type: ClassVar[str] = "databricks"
+    host: str  # of the workspace; with `http://` in front where it is not HTTPS
+    http_path: str  # of the SQL warehouse
+    token: str | None = field(default=None, repr=False)
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    catalog: str | None = None
+    schema: str | None = None
+    statement_timeout_seconds: int | None = None
+
+    @classmethod
+    def from_section(cls, section: Section, *, folder: Path | None) -> DatabricksConfig:  # noqa: ARG003
+        """Read the mapping; see `parse_warehouse`."""
+        given = [key for key in ("token", "client_id", "client_secret") if section.values.get(key) is not None]
+        if given[:1] == ["token"] and len(given) > 1:
+            raise section.error(given[1], "cannot stand beside `token`: keep one way to log in")
+        if not given:
+            raise section.error(None, "lacks a way to log in: add `token`, or `client_id` and `client_secret`")
+        if given in (["client_id"], ["client_secret"]):
+            other = "client_secret" if given == ["client_id"] else "client_id"
+            raise section.error(given[0], f"needs `{other}` beside it")
+        return cls(
+            host=section.required_text("host", "dbc-a1b2c3d4-e5f6.cloud.databricks.com"),
+            http_path=section.required_text("http_path", "/sql/1.0/warehouses/1234567890abcdef"),
+            token=secret(section, "token"),
+            client_id=section.text("client_id"),
+            client_secret=secret(section, "client_secret"),
+            catalog=section.text("catalog"),
+            schema=section.text("schema"),
+            statement_timeout_seconds=statement_timeout(section),
+        )
+
+    @property
+    def url(self) -> str:
+        """The workspace's address without a path, which one copied from a browser has."""
+        parts = urlsplit(self.host if "://" in self.host else f"https://{self.host}")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def resolved(self, environ: Mapping[str, str]) -> DatabricksConfig:
+        """Return it with the environment's values.
+
+        Raises:
+            ConfigurationError: A variable is missing.
+        """
+        return with_values(self, environ)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the stored form; `parse_warehouse` reads it back."""
+        return json_form(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AthenaConfig:
+    """Athena in one region. Who asks: a key, a profile, or what AWS' client finds where queries run."""
+
+    type: ClassVar[str] = "athena"
+    region: str
+    database: str | None = None
+    catalog: str | None = None  # None: `AwsDataCatalog`
+    workgroup: str | None = None  # None: `primary`
+    output_location: str | None = None  # s3://…; None: the workgroup's
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    endpoint_url: str | None = None  # None: the region's
+    s3_endpoint_url: str | None = None  # likewise
+    statement_timeout_seconds: int | None = None
+
+    @classmethod
+    def from_section(cls, section: Section, *, folder: Path | None) -> AthenaConfig:  # noqa: ARG003
+        """Read the mapping; see `parse_warehouse`."""
+        values = section.values
+        for key, other in (
+            ("access_key_id", "secret_access_key"),
+            ("secret_access_key", "access_key_id"),
+            ("session_token", "access_key_id"),
+        ):
+            if values.get(key) is not None and values.get(other) is None:
+                raise section.error(key, f"needs `{other}` beside it")
+        if values.get("profile") is not None and values.get("access_key_id") is not None:
+            raise section.error("profile", "cannot stand beside `access_key_id`: keep one way to log in")
+        location = section.text("output_location")
+        if location is not None and not location.startswith(("s3://", "${")):
+            raise section.error("output_location", "must be a place in S3, such as s3://my-bucket/athena/")
+        return cls(
+            region=section.required_text("region", "eu-west-1"),
+            database=section.text("database"),
+            catalog=section.text("catalog"),
+            workgroup=section.text("workgroup"),
+            output_location=location,
+            access_key_id=section.text("access_key_id"),
+            secret_access_key=secret(section, "secret_access_key"),
+            session_token=secret(section, "session_token"),
+            profile=section.text("profile"),
+            endpoint_url=section.text("endpoint_url"),
+            s3_endpoint_url=section.text("s3_endpoint_url"),
+            statement_timeout_seconds=statement_timeout(section),
+        )
+
+    def resolved(self, environ: Mapping[str, str]) -> AthenaConfig:
+        """Return it with the environment's values.
+
+        Raises:
+            ConfigurationError: A variable is missing.
+        """
+        return with_values(self, environ)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the stored form; `parse_warehouse` reads it back."""
+        return json_form(self)
+
+
+EngineConfig: TypeAlias = (
+    SQLAlchemyConfig
+    | ClickHouseConfig
+    | TrinoConfig
+    | BigQueryConfig
+    | RedshiftConfig
+    | DatabricksConfig
+    | AthenaConfig
+)

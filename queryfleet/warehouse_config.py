@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from queryfleet.engine_config import (
+    AthenaConfig,
     BigQueryConfig,
     ClickHouseConfig,
+    DatabricksConfig,
     EngineConfig,
     RedshiftConfig,
     SQLAlchemyConfig,
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
 __all__ = [
     "KEEPING_TYPES",
     "TOKEN_KINDS",
+    "AthenaConfig",
     "BigQueryConfig",
     "ClickHouseConfig",
+    "DatabricksConfig",
     "DuckDBConfig",
     "PostgresConfig",
     "RedshiftConfig",
@@ -155,7 +159,16 @@ class SnowflakeConfig:
 WarehouseConfig: TypeAlias = DuckDBConfig | PostgresConfig | SnowflakeConfig | EngineConfig
 
 _ENGINES: dict[str, type[EngineConfig]] = {
-    kind.type: kind for kind in (SQLAlchemyConfig, ClickHouseConfig, TrinoConfig, BigQueryConfig, RedshiftConfig)
+    kind.type: kind
+    for kind in (
+        SQLAlchemyConfig,
+        ClickHouseConfig,
+        TrinoConfig,
+        BigQueryConfig,
+        RedshiftConfig,
+        DatabricksConfig,
+        AthenaConfig,
+    )
 }
 _TYPES: dict[str, type[WarehouseConfig]] = {
     **{kind.type: kind for kind in (DuckDBConfig, PostgresConfig, SnowflakeConfig)},

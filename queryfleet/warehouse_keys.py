@@ -38,7 +38,16 @@ PORT_MAX = 65_535
 PROTOCOLS = ("http", "https")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 STATEMENT_SECONDS_MAX = 604_800  # a week
-_SECRETS = ("password", "token", "access_token", "private_key", "private_key_passphrase", "secret_access_key")
+_SECRETS = (
+    "password",
+    "token",
+    "access_token",
+    "private_key",
+    "private_key_passphrase",
+    "client_secret",
+    "secret_access_key",
+    "session_token",
+)
 
 
 class _Stored(Protocol):

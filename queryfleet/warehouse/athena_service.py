@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,7 @@ class AthenaService:
     def _range(self, location: str, start: int, end: int) -> tuple[bytes, int]:
         bucket, key = location_parts(location)
         answer = self._s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:  # entered, it would be the stream below, with other errors
             data: bytes = body.read()
         size = str(answer.get("ContentRange") or "").rpartition("/")[2]
         return data, int(size) if size.isdecimal() else start + len(data)

@@ -182,6 +182,23 @@ def test_bigquery_list_arrives_as_list(bigquery: BigQueryEngine) -> None:
             read(bigquery, f"select {expression} as v")
 
 
+@pytest.mark.parametrize(
+    ("engine_name", "case"),
+    [(name, case) for name, cases in (("databricks", types.DATABRICKS), ("athena", types.ATHENA)) for case in cases],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_stored_values_of_a_type_arrive_unchanged(
+    request: pytest.FixtureRequest, engine_name: str, case: TypeCase
+) -> None:
+    """Extremes, ordinary values, null and no row of every type of Databricks and of Athena arrive as documented."""
+    engine: Engine = request.getfixturevalue(engine_name)
+    literals = enumerate(("null", *case.literals))
+    sql = f"select {', '.join(f'cast({literal} as {case.name}) as v{number}' for number, literal in literals)}"
+    table = read(engine, sql)
+    check(table, case, [None, *case.values])
+    assert table.schema == read(engine, f"select * from ({sql}) as q where 1 = 0").schema
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("case", types.REDSHIFT, ids=lambda case: case.name)
 def test_redshift_values_of_a_type_arrive_unchanged(redshift: RedshiftEngine, case: TypeCase) -> None:

@@ -88,6 +88,8 @@ def _text(value: object) -> str:
             return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(str(value), repr(value))
         case bytes():
             return value.hex(" ")
+        case pa.MonthDayNano():
+            return f"{value.days} 00:00:00.000"
         case dict():
             return "{" + ", ".join(f"{key}={_text(each)}" for key, each in value.items()) + "}"
         case list():

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 import duckdb
 import pyarrow as pa
+import sqlglot
 
 from tests.servers.duckdb_service import DuckDBService, JsonHandler
 from tests.servers.stored_statement import StoredStatement
@@ -226,6 +227,8 @@ class DatabricksStub(DuckDBService):
         sql = body["statement"]
         if sql == "select current_version().dbsql_version":
             sql = "select '2026.40' as dbsql_version"
+        if "`" in sql:  # written for Databricks
+            (sql,) = sqlglot.transpile(sql, read="databricks", write="duckdb")
         place = (body.get("catalog", CATALOG), body.get("schema", SCHEMA))
         if place != (CATALOG, SCHEMA):
             sql = f'select * from "{place[0]}"."{place[1]}"."no place"'

@@ -73,6 +73,8 @@ class StoredStatement:
                 self.changed = int(self._cursor.execute(self.sql).fetchone()[0])
                 return
             relation = self._cursor.sql(self.sql)
+            if "hugeint" in [str(kind).lower() for kind in relation.types]:  # as sums of whole numbers are in DuckDB
+                relation = relation.project(", ".join(map(_narrowed, relation.columns, relation.types)))
             self.names, self.types = relation.columns, relation.types
             series = _SERIES.search(self.sql)
             if series is not None and int(series[1]) >= _LONG:
@@ -104,3 +106,7 @@ class StoredStatement:
             cursor.close()
         (batch,) = [each for each in batches if each.num_rows]
         return batch
+
+
+def _narrowed(name: str, kind: duckdb.DuckDBPyType) -> str:
+    return f'"{name}"::bigint as "{name}"' if str(kind).lower() == "hugeint" else f'"{name}"'

@@ -11,8 +11,10 @@ import pytest
 from queryfleet.errors import ConfigurationError
 from queryfleet.section import Section
 from queryfleet.warehouse_config import (
+    AthenaConfig,
     BigQueryConfig,
     ClickHouseConfig,
+    DatabricksConfig,
     DuckDBConfig,
     PostgresConfig,
     RedshiftConfig,
@@ -32,6 +34,8 @@ POSTGRES: dict[str, JsonValue] = {"type": "postgres", "host": "db", "user": "u",
 TRINO: dict[str, JsonValue] = {"type": "trino", "host": "t", "user": "u"}
 REDSHIFT: dict[str, JsonValue] = {"type": "redshift", "host": "db", "user": "u", "database": "shop"}
 CLICKHOUSE: dict[str, JsonValue] = {"type": "clickhouse", "host": "c"}
+DATABRICKS: dict[str, JsonValue] = {"type": "databricks", "host": "h", "http_path": "/sql/1.0/warehouses/a"}
+ATHENA: dict[str, JsonValue] = {"type": "athena", "region": "r"}
 SNOWFLAKE: dict[str, JsonValue] = {"type": "snowflake", "account": "org-acc", "user": "u"}
 
 
@@ -73,6 +77,23 @@ def parse(values: dict[str, JsonValue], folder: Path | None = FOLDER) -> Warehou
         (
             {"type": "bigquery", "project": "p", "credentials_path": "key.json", "maximum_bytes_billed": 10**12},
             BigQueryConfig(project="p", credentials_path="/projects/shop/key.json", maximum_bytes_billed=10**12),
+        ),
+        (
+            {**DATABRICKS, "token": "${T}", "catalog": "c", "schema": "s"},
+            DatabricksConfig(host="h", http_path="/sql/1.0/warehouses/a", token="${T}", catalog="c", schema="s"),
+        ),
+        (
+            {**DATABRICKS, "client_id": "me", "client_secret": "${S}"},
+            DatabricksConfig(host="h", http_path="/sql/1.0/warehouses/a", client_id="me", client_secret="${S}"),
+        ),
+        (ATHENA, AthenaConfig(region="r")),
+        (
+            {**ATHENA, "profile": "p", "workgroup": "w", "output_location": "s3://b/p/", "database": "d"},
+            AthenaConfig(region="r", profile="p", workgroup="w", output_location="s3://b/p/", database="d"),
+        ),
+        (
+            {**ATHENA, "access_key_id": "k", "secret_access_key": "${S}", "session_token": "${T}"},
+            AthenaConfig(region="r", access_key_id="k", secret_access_key="${S}", session_token="${T}"),
         ),
         (REDSHIFT, RedshiftConfig(host="db", user="u", database="shop")),
         (
@@ -144,7 +165,7 @@ def test_parse_warehouse_right_mapping_is_understood(values: dict[str, JsonValue
         ({"type": "duckdbb"}, "`warehouse.type` has a value that is not known; did you mean `duckdb`?"),
         (
             {"type": "oracle"},
-            "choose one of: bigquery, clickhouse, duckdb, postgres, redshift, snowflake, sqlalchemy, trino",
+            "choose one of: athena, bigquery, clickhouse, databricks, duckdb, postgres, redshift, snowflake, .*trino",
         ),
         ({"type": 5}, "`warehouse.type` must be text, found a number"),
         ({"type": "duckdb"}, "`warehouse` lacks `path`"),
@@ -172,6 +193,18 @@ def test_parse_warehouse_right_mapping_is_understood(values: dict[str, JsonValue
         ({"type": "clickhouse", "user": "u"}, "lacks `host`"),
         ({**TRINO, "password": "${P}", "token": "${T}"}, "`warehouse.token` cannot stand beside `password`"),
         ({**TRINO, "http_scheme": "ftp"}, "choose one of: http, https"),
+        (DATABRICKS, "lacks a way to log in"),
+        ({**DATABRICKS, "client_id": "me"}, "`warehouse.client_id` needs `client_secret`"),
+        ({**DATABRICKS, "token": "${T}", "client_id": "me"}, "`warehouse.client_id` cannot stand beside `token`"),
+        ({"type": "databricks", "host": "h", "token": "${T}"}, "lacks `http_path`"),
+        ({"type": "athena"}, "lacks `region`"),
+        ({**ATHENA, "access_key_id": "k"}, "`warehouse.access_key_id` needs `secret_access_key`"),
+        ({**ATHENA, "session_token": "${T}"}, "`warehouse.session_token` needs `access_key_id`"),
+        (
+            {**ATHENA, "access_key_id": "k", "secret_access_key": "${S}", "profile": "p"},
+            "`warehouse.profile` cannot stand beside `access_key_id`",
+        ),
+        ({**ATHENA, "output_location": "/tmp/x"}, "must be a place in S3"),
         (SNOWFLAKE, "lacks a way to log in"),
         (
             {**SNOWFLAKE, "password": "${P}", "token": "${T}"},
@@ -203,6 +236,9 @@ def test_parse_warehouse_wrong_mapping_is_refused(values: dict[str, JsonValue], 
         (SNOWFLAKE, "private_key"),
         (TRINO, "token"),
         (CLICKHOUSE, "password"),
+        (DATABRICKS, "token"),
+        ({**DATABRICKS, "client_id": "me"}, "client_secret"),
+        ({**ATHENA, "access_key_id": "k"}, "secret_access_key"),
     ],
 )
 def test_parse_warehouse_literal_secret_is_refused(base: dict[str, JsonValue], key: str, secret: JsonValue) -> None:
@@ -284,6 +320,10 @@ def test_resolved_missing_variable_is_named() -> None:
         {**REDSHIFT, "password": "${P}"},
         {**SNOWFLAKE, "password": "${P}"},
         {**SNOWFLAKE, "token": "${P}"},
+        {**DATABRICKS, "token": "${P}"},
+        {**DATABRICKS, "client_id": "me", "client_secret": "${P}"},
+        {**ATHENA, "access_key_id": "k", "secret_access_key": "${P}"},
+        {**ATHENA, "access_key_id": "k", "secret_access_key": "${P}", "session_token": "${P}"},
     ],
 )
 def test_resolved_form_is_neither_shown_nor_stored(values: dict[str, JsonValue]) -> None:
@@ -299,3 +339,16 @@ def test_duckdb_config_relative_path_is_refused_when_used() -> None:
     """A path that nothing made absolute is not looked up in whatever folder a worker happens to run in."""
     with pytest.raises(ConfigurationError, match="is not absolute"):
         replace(DuckDBConfig(path="/x"), path="x").resolved({})
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("dbc-1.cloud.databricks.com", "https://dbc-1.cloud.databricks.com"),
+        ("https://adb-1.2.azuredatabricks.net/?o=12", "https://adb-1.2.azuredatabricks.net"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_databricks_config_url_is_the_address_alone(host: str, url: str) -> None:
+    """A host as the connection details show it, or the address of a browser, are the same workspace."""
+    assert url == DatabricksConfig(host=host, http_path="/sql/1.0/warehouses/a", token="t").url
