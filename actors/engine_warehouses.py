@@ -86,6 +86,7 @@ def _bigquery(config: BigQueryConfig) -> Warehouse:
         credentials_path=config.credentials_path,
         maximum_bytes_billed=config.maximum_bytes_billed,
         api_endpoint=config.api_endpoint,
+        storage_endpoint=config.storage_endpoint,
         statement_timeout_seconds=config.statement_timeout_seconds,
     )
 

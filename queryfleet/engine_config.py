@@ -174,6 +174,7 @@ class BigQueryConfig:
     credentials_path: str | None = None  # absolute, or beginning with a reference; None: Google's default credentials
     maximum_bytes_billed: int | None = None
     api_endpoint: str | None = None
+    storage_endpoint: str | None = None  # of the Storage Read API, which needs its own beside another `api_endpoint`
     statement_timeout_seconds: int | None = None
 
     @classmethod
@@ -187,6 +188,7 @@ class BigQueryConfig:
             credentials_path=None if path is None else located(path, folder),
             maximum_bytes_billed=section.whole("maximum_bytes_billed", low=1, high=_BYTES_MAX),
             api_endpoint=section.text("api_endpoint"),
+            storage_endpoint=section.text("storage_endpoint"),
             statement_timeout_seconds=statement_timeout(section),
         )
 

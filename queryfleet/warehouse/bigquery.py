@@ -1,7 +1,7 @@
 """BigQuery: a statement is a job with an id of our own; its result stays in BigQuery for a day.
 
-So a job is cancelled by its id from anywhere, and a session that is lost can be replaced by one that reads on. The
-result is read page by page over REST, as the client makes Arrow of it; the Storage Read API is not used.
+So a job is cancelled by its id from anywhere, and a session that is lost can be replaced by one that reads on. A
+small result is read page by page over REST, as the client makes Arrow of it; a larger one through the Storage Read API.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from queryfleet.errors import ConfigurationError, WarehouseQueryError
 from queryfleet.warehouse.background import BackgroundCalls
 from queryfleet.warehouse.bigquery_errors import explained
+from queryfleet.warehouse.bigquery_storage import stored_rows
 from queryfleet.warehouse.bigquery_types import TEXT_CAST, delivered, delivered_schema
 from queryfleet.warehouse.columnar import changes, row_batch
 from queryfleet.warehouse.driver_session import ResumableSession
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from google.cloud.bigquery import Client, QueryJob
-    from google.cloud.bigquery.table import RowIterator
+    from google.cloud.bigquery.table import RowIterator, TableReference
 
     from queryfleet.errors import WarehouseError
     from queryfleet.warehouse.base import Statement
+    from queryfleet.warehouse.bigquery_storage import StoredRows
     from queryfleet.warehouse.driver_session import DriverSession
 
 __all__ = ["BigQueryWarehouse"]
 
 _PAGE_ROWS = 10_000  # which the client holds as objects; BigQuery ends a page after 10 MB in any case
+_REST_ROWS = 10_000  # that are read over REST at most: one page, without asking for more than is there already
 _ANSWER_SECONDS = 60.0
 _RETRY_SECONDS = 30.0  # that reading goes on over a connection that breaks
 
@@ -49,6 +52,7 @@ class BigQueryWarehouse:
         credentials_path: str | None = None,
         maximum_bytes_billed: int | None = None,
         api_endpoint: str | None = None,
+        storage_endpoint: str | None = None,
         statement_timeout_seconds: float | None = None,
     ) -> None:
         """Remember where the project is; nothing is opened yet.
@@ -60,6 +64,8 @@ class BigQueryWarehouse:
             credentials_path: A service account's key file; None: Google's application default credentials.
             maximum_bytes_billed: BigQuery refuses a statement that would read more; None: its own limit.
             api_endpoint: Another address than Google's public one.
+            storage_endpoint: Another address of the Storage Read API, which is not used with another `api_endpoint`
+                alone.
             statement_timeout_seconds: BigQuery stops a job after this long; None: its own limit.
 
         Raises:
@@ -73,6 +79,7 @@ class BigQueryWarehouse:
             credentials_path=credentials_path,
             maximum_bytes_billed=maximum_bytes_billed,
             api_endpoint=api_endpoint,
+            storage_endpoint=storage_endpoint,
             timeout_seconds=statement_timeout_seconds,
         )
 
@@ -129,10 +136,12 @@ class _Driver:
         credentials_path: str | None,
         maximum_bytes_billed: int | None,
         api_endpoint: str | None,
+        storage_endpoint: str | None,
         timeout_seconds: float | None,
     ) -> None:
         self._project, self._location, self._dataset = project, location, dataset
         self._credentials_path, self._api_endpoint = credentials_path, api_endpoint
+        self._storage_endpoint = storage_endpoint
         self.maximum_bytes_billed, self.timeout_seconds = maximum_bytes_billed, timeout_seconds
         self.place = f"{project}{f' ({location})' if location else ''}"
 
@@ -188,6 +197,18 @@ class _Driver:
             raise
         return _Link(self, client)
 
+    def stored_rows(self, client: Client, table: TableReference, *, first_row: int) -> StoredRows | None:
+        """Prepare to read a result through the Storage Read API; None where that is not possible."""
+        if self._api_endpoint is not None and self._storage_endpoint is None:
+            return None
+        return stored_rows(
+            client._credentials,  # noqa: SLF001 - the client shows them nowhere
+            table,
+            project=self._project,
+            endpoint=self._storage_endpoint,
+            first_row=first_row,
+        )
+
     def explained(self, error: Exception, *, statement: Statement | None, query_id: str | None) -> WarehouseError:
         """Make our error of one of the client."""
         return explained(error, place=self.place, sql=None if statement is None else statement.sql, query_id=query_id)
@@ -205,6 +226,7 @@ class _Link:
         self._job: QueryJob | None = None
         self._first_row = 0
         self._rows: RowIterator | None = None
+        self._stored: StoredRows | None = None
         self._counted: list[tuple[int]] = []  # of a statement without columns
         self._schema: pa.Schema | None = None
 
@@ -267,8 +289,14 @@ class _Link:
                 -1 if rows.num_dml_affected_rows is None else rows.num_dml_affected_rows
             )
             return self._schema
-        self._rows = rows
         self._schema = delivered_schema(rows.schema)
+        self._rows = rows
+        wanted = (rows.total_rows or 0) - self._first_row
+        table = job.destination
+        if table is not None and min(wanted, wanted if limit is None else limit - self._first_row) > _REST_ROWS:
+            self._stored = self._calls.run(
+                lambda: self._driver.stored_rows(self._client, table, first_row=self._first_row)
+            )
         return self._schema
 
     def pieces(self) -> Iterator[pa.RecordBatch]:
@@ -276,17 +304,24 @@ class _Link:
         if self._counted and self._schema is not None:
             columns, schema, rows = changes(self._counted[0][0])
             yield row_batch(rows, columns, schema, text_cast=TEXT_CAST)
-        if self._rows is not None and self._schema is not None:
-            for batch in self._rows.to_arrow_iterable():
-                if batch.num_rows:
-                    yield delivered(batch, self._schema)
+        if self._rows is None or self._schema is None:
+            return
+        if self._stored is not None:
+            batches = self._stored.batches(row_count=self._rows.total_rows)
+        else:
+            batches = self._rows.to_arrow_iterable()
+        for batch in batches:
+            if batch.num_rows:
+                yield delivered(batch, self._schema)
 
     def stop(self) -> bool:
-        """Cancel the job by its id. False: BigQuery does not have it, perhaps not yet."""
+        """Cancel the job by its id, and the reading of its result. False: BigQuery has no such job, perhaps not yet."""
         from google.api_core.exceptions import NotFound
 
         if self._left:
             return True
+        if self._stored is not None:
+            self._stored.close()
         if not self._job_id:
             return False
         try:
@@ -302,4 +337,6 @@ class _Link:
 
     def close(self) -> None:
         """Close the client's connections; the job's result stays in BigQuery."""
+        if self._stored is not None:
+            self._stored.close()
         self._client.close()

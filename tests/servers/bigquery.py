@@ -160,6 +160,7 @@ class Handler(JsonHandler):
         self.answer(200, self._resource(self.stub.executions[reference]))
 
     def _resource(self, job: Job) -> dict:
+        table = {"destinationTable": {"projectId": PROJECT, "datasetId": "_results", "tableId": job.id}}
         status: dict = {"state": "DONE" if job.enough.is_set() else "RUNNING"}
         if job.error is not None:
             status |= {"errorResult": job.error, "errors": [job.error]}
@@ -167,7 +168,11 @@ class Handler(JsonHandler):
             "kind": "bigquery#job",
             "id": f"{PROJECT}:US.{job.id}",
             "jobReference": {"projectId": PROJECT, "jobId": job.id, "location": "US"},
-            "configuration": {"jobType": "QUERY", **job.configuration},
+            "configuration": {
+                "jobType": "QUERY",
+                **job.configuration,
+                "query": {**job.configuration["query"], **table},
+            },
             "status": status,
             "statistics": {"query": {"statementType": "SELECT" if job.relation is not None else "INSERT"}},
         }
