@@ -4,55 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queryfleet.client.blocking.client import Client
-from queryfleet.client.carried import CarryingTransport
 from queryfleet.errors import ConfigurationError
+from queryfleet.ray.client import RayClient
 from queryfleet.ray.door import Door, open_door
-from queryfleet.ray.rows import RayRows, is_ray_client
+from queryfleet.ray.rows import is_ray_client
 from queryfleet.ray.versions import check_ray, check_release
 
 if TYPE_CHECKING:
     from queryfleet.client.retry import RetryPolicy
     from queryfleet.ray.door import ServeHandle
 
-__all__ = ["RayClient", "connect"]
+__all__ = ["connect"]
 
 _APPLICATION = "queryfleet"
-
-
-class RayClient(Client):
-    """The client, with its requests carried by Ray instead of HTTP."""
-
-    def __init__(self, door: Door, *, token: str, retry: RetryPolicy | None, timeout_seconds: float) -> None:
-        super().__init__(
-            f"http://{door.application}.ray.internal",  # a name for messages; nothing is looked up
-            token=token,
-            retry=retry,
-            timeout_seconds=timeout_seconds,
-            transport=CarryingTransport(door.carry),
-        )
-        self._door = door
-
-    @property
-    def handle(self) -> ServeHandle:
-        """The Serve handle by which requests go."""
-        return self._door.handle
-
-    def rows(self, project_uuid: str, query_uuid: str) -> RayRows:
-        """Return the rows of one query as objects of Ray; asks nothing yet."""
-        return RayRows(
-            self._door,
-            self._wire.session.headers["Authorization"],
-            send=self._wire.send,
-            project_uuid=project_uuid,
-            query_uuid=query_uuid,
-        )
 
 
 def connect(
     *,
     token: str,
+    project: str | None = None,
     address: str | None = None,
+    handle: ServeHandle | None = None,
     application: str = _APPLICATION,
     retry: RetryPolicy | None = None,
     timeout_seconds: float = 30.0,
@@ -61,7 +33,9 @@ def connect(
 
     Args:
         token: A personal token of the service; the replicas check it.
+        project: Uuid or name of the project that is asked; None: the service's only one.
         address: `ray://host:10001`, or what else `ray.init` takes; None when this process is connected already.
+        handle: The Serve handle of the service's application, if somebody handed it over; None: it is looked up.
         application: Name of the service's Serve application.
         retry: How long to repeat; the default is 30 seconds.
         timeout_seconds: For one answer, on top of the time the service was asked to wait.
@@ -71,9 +45,9 @@ def connect(
     """
     _require_ray()
     _join(address)
-    door = open_door(application)
+    door = open_door(application) if handle is None else Door(handle, application)
     check_release(door.about().get("queryfleet", ""))
-    return RayClient(door, token=token, retry=retry, timeout_seconds=timeout_seconds)
+    return RayClient(door, token=token, project=project, retry=retry, timeout_seconds=timeout_seconds)
 
 
 def _require_ray() -> None:

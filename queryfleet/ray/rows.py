@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from queryfleet.errors import NotSupportedError, ParameterError
+from queryfleet.errors import ConfigurationError, NotSupportedError, ParameterError
 from queryfleet.ray.reading import GROUP_BYTES, ChunkGroup, grouped, read_group, read_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from ray import ObjectRef
+    from ray.data import Dataset
 
     from queryfleet.client.calls import Call
     from queryfleet.errors import JsonValue
@@ -40,8 +43,8 @@ class RayRows:
         self._project_uuid = project_uuid
         self._query_uuid = query_uuid
 
-    def refs(self, *, group_bytes: int = GROUP_BYTES) -> Sequence[Any]:
-        """Wait for the end of the query and have its rows read; see `RayResult.refs`."""
+    def refs(self, *, group_bytes: int = GROUP_BYTES) -> list[ObjectRef]:
+        """Wait for the end of the query and have its rows read; see `RayQuery.refs`."""
         import ray
 
         if group_bytes < 1:
@@ -52,15 +55,19 @@ class RayRows:
         )
         return [task.remote(replace(whole, chunks=each)) for each in grouped(whole.chunks, group_bytes=group_bytes)]
 
-    def to_dataset(self) -> Any:
-        """Wait for the end of the query and return its rows as a `ray.data.Dataset`; see `RayResult.to_dataset`."""
+    def to_dataset(self) -> Dataset:
+        """Wait for the end of the query and return its rows as a `ray.data.Dataset`; see `RayQuery.to_dataset`."""
         if is_ray_client():
             raise NotSupportedError(
                 "Ray Data does not work over ray://. Run this in a Ray job (`ray job submit`) or in a task "
                 "(`ray.remote`), where queryfleet.ray.connect works the same way; or take refs() or to_arrow() here."
             )
-        import ray.data
-
+        try:
+            import ray.data
+        except ImportError as error:
+            raise ConfigurationError(
+                f"Ray Data cannot be used here ({error}): pip install 'queryfleet[ray]', on every node too."
+            ) from error
         from queryfleet.ray.datasource import ResultDatasource
 
         return ray.data.read_datasource(ResultDatasource(self._whole()))

@@ -87,12 +87,14 @@ class TestService:
             retry: How long it repeats what was refused for now; None: two seconds, since nothing here recovers later.
         """
         transport = CarryingTransport(self._running.carry)
-        return Client(_URL, token=token or self.token, retry=retry or _RETRY, transport=transport)
+        return Client(_URL, token=token or self.token, project=self.project, retry=retry or _RETRY, transport=transport)
 
     def async_client(self, *, token: str | None = None, retry: RetryPolicy | None = None) -> AsyncClient:
         """Return an asyncio client, for whatever loop uses it; see `client`."""
         transport = AsyncCarryingTransport(self._running.carry_async)
-        return AsyncClient(_URL, token=token or self.token, retry=retry or _RETRY, transport=transport)
+        return AsyncClient(
+            _URL, token=token or self.token, project=self.project, retry=retry or _RETRY, transport=transport
+        )
 
     def answer(self, sql: str, answer: Answer) -> None:
         """Add or replace the warehouse's answer to a statement. Rows of earlier queries stay in the cache."""

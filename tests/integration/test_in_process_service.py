@@ -8,13 +8,12 @@ import sys
 import time
 import urllib.request
 
-import httpx2
 import pyarrow as pa
 import pytest
 
 import queryfleet.testing
-from queryfleet.client import Question, RetryPolicy
-from queryfleet.client.carried import CarriedRequest, CarryingTransport
+from queryfleet.client import RetryPolicy
+from queryfleet.client.carried import CarriedRequest
 from queryfleet.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -55,40 +54,42 @@ def client(service):
         yield made
 
 
-def run(client, service, sql, **options):
+def run(client, sql, **options):
     """Return a query that has ended."""
-    return client.submit_sql(service.project, sql, wait_seconds=20, **options)
+    query = client.sql(sql, **options)
+    query.wait(20)
+    return query
 
 
 def test_rows_come_back_as_the_warehouse_gave_them(service, client):
     """Pages, the whole result, and an empty one, are the table's."""
-    query = run(client, service, "select n")
-    assert client.result(service.project, query.query_uuid).to_arrow().equals(NUMBERS)
-    last = client.poll(service.project, query.query_uuid, page=400, page_size=50).page
+    query = run(client, "select n")
+    assert query.to_arrow().equals(NUMBERS)
+    last = query.poll(page=400, page_size=50).page
     assert [row["n"]["value"]["raw"] for row in last.rows][-1] == 19_999
-    empty = run(client, service, "SELECT none".replace("SELECT", "select"))
-    assert client.result(service.project, empty.query_uuid).to_arrow().equals(NUMBERS.slice(0, 0))
-    cut = run(client, service, "select n", limit=7)
-    assert client.result(service.project, cut.query_uuid).to_arrow().equals(NUMBERS.slice(0, 7))
+    empty = run(client, "SELECT none".replace("SELECT", "select"))
+    assert empty.to_arrow().equals(NUMBERS.slice(0, 0))
+    cut = run(client, "select n", limit=7)
+    assert cut.to_arrow().equals(NUMBERS.slice(0, 7))
 
 
 def test_equal_questions_share_rows(service, client):
     """The cache works as in the service: a repetition does not reach the warehouse."""
-    first = run(client, service, "select n")
+    first = run(client, "select n")
     asked = len(service.statements)
-    again = run(client, service, "select n")
-    assert (again.cache_hit, len(service.statements)) == (True, asked)
+    again = run(client, "select n")
+    assert len(service.statements) == asked
     assert first.query_uuid != again.query_uuid
 
 
 def test_statement_without_an_answer_fails_and_says_what_there_is(service, client):
     """A misspelt statement is seen at once; an answer that is added later is given."""
-    failed = run(client, service, "select m")
-    assert failed.failure.name == "WarehouseQueryError"
-    assert "'select m'" in failed.failure.message
-    assert "'select n'" in failed.failure.message
+    failed = run(client, "select m")
+    assert failed.snapshot.failure.name == "WarehouseQueryError"
+    assert "'select m'" in failed.snapshot.failure.message
+    assert "'select n'" in failed.snapshot.failure.message
     service.answer("select m", NUMBERS.slice(0, 1))
-    assert run(client, service, " select  m ; ").status == "ready"
+    assert run(client, " select  m ; ").status == "ready"
 
 
 def test_failure_in_the_middle_leaves_no_result(service, client):
@@ -98,17 +99,17 @@ def test_failure_in_the_middle_leaves_no_result(service, client):
         failures={"batch:5": WarehouseQueryError("out of memory", warehouseQueryId="w1")},
     )
     service.answer("select broken", broken)
-    query = run(client, service, "select broken")
-    assert (query.status, query.failure.message) == ("error", "out of memory")
+    query = run(client, "select broken")
+    assert (query.status, query.snapshot.failure.message) == ("error", "out of memory")
     with pytest.raises(WarehouseQueryError):
-        client.result(service.project, query.query_uuid).to_arrow()
+        query.to_arrow()
 
 
 def test_lost_connection_is_tried_again_like_on_a_cluster(service, client):
     """A passing loss of the warehouse begins a new attempt, up to the limit of attempts."""
     lost = WarehouseConnectionError("The server closed the connection.", transient=True)
     service.answer("select lost", script_of(lost))
-    query = run(client, service, "select lost")
+    query = run(client, "select lost")
     assert (query.status, service.statements.count("select lost")) == ("error", 3)
 
 
@@ -116,30 +117,18 @@ def test_delay_is_ended_by_a_cancel(service, client):
     """A slow warehouse is not waited for once its query was cancelled."""
     service.answer("select slow", script_of(NUMBERS, delay_seconds=60))
     before = len(service.warehouse.sessions)
-    query = client.submit_sql(service.project, "select slow")
+    query = client.sql("select slow")
     service.warehouse.wait_for_session(before).wait_for("schema")
     began = time.monotonic()
-    client.cancel(service.project, query.query_uuid)
-    assert client.wait(service.project, query.query_uuid).status == "cancelled"
+    query.cancel()
+    assert query.wait().status == "cancelled"
     assert time.monotonic() - began < 20
 
 
-def test_files_of_results_are_made(service, client):
+def test_files_of_results_are_made(client, tmp_path):
     """Downloads work: a file is a job, made in this process and read by its link."""
-    query = run(client, service, "select n", limit=3)
-    with httpx2.Client(
-        transport=CarryingTransport(service._running.carry), headers={"Authorization": f"ApiKey {service.token}"}
-    ) as http:
-        base = f"http://queryfleet.test/api/v2/projects/{service.project}/query/{query.query_uuid}"
-        job = http.post(f"{base}/schedule-download", json={"type": "csv"}).json()["results"]["jobId"]
-        deadline = time.monotonic() + 20
-        while True:
-            state = http.get(f"http://queryfleet.test/api/v1/schedulers/job/{job}/status").json()["results"]
-            if state["status"] == "completed":
-                break
-            assert time.monotonic() < deadline
-        text = http.get(state["details"]["fileUrl"]).text
-    assert text.splitlines() == ["\ufeffn,t", "0,row 0", "1,row 1", "2,row 2"]
+    path = run(client, "select n", limit=3).download(tmp_path / "rows.csv")
+    assert path.read_text(encoding="utf-8-sig").splitlines() == ["n,t", "0,row 0", "1,row 1", "2,row 2"]
 
 
 def test_asyncio_client_shares_the_service(service):
@@ -147,10 +136,8 @@ def test_asyncio_client_shares_the_service(service):
 
     async def ask():
         async with service.async_client() as client:
-            queries = await asyncio.gather(
-                *(client.submit_sql(service.project, "select n", limit=n, wait_seconds=20) for n in range(1, 9))
-            )
-            return [query.page.total_rows for query in queries]
+            queries = await asyncio.gather(*(client.sql("select n", limit=n) for n in range(1, 9)))
+            return [(await query.to_arrow()).num_rows for query in queries]
 
     assert asyncio.run(ask()) == list(range(1, 9))
 
@@ -175,13 +162,12 @@ def test_users_have_roles_and_attributes(queryfleet_service):
     for region in ("north", "south"):
         token = service.add_user(role="viewer", attributes={"region": [region]})
         with service.client(token=token) as client:
-            question = Question(explore="orders", dimensions=["orders_city"])
-            assert client.query(service.project, question, wait_seconds=20).status == "ready"
+            assert client.query("orders", dimensions="orders_city").to_arrow().num_rows == 1
         assert f"'{region}'" in service.statements[-1]
     with service.client(token="unknown") as client, pytest.raises(AuthorizationError):
-        client.explores(service.project)
+        client.explores()
     with service.client() as client, pytest.raises(NotFoundError):
-        client.explores("00000000-0000-4000-8000-000000000000")
+        client.explores(project="00000000-0000-4000-8000-000000000000")
 
 
 def test_limits_of_the_settings_hold(queryfleet_service, monkeypatch):
@@ -192,22 +178,22 @@ def test_limits_of_the_settings_hold(queryfleet_service, monkeypatch):
     )
     with service.client(retry=RetryPolicy(total_seconds=0)) as client:
         assert client.health().max_page_size == 5000
-        running = client.submit_sql(service.project, "select 1")
+        running = client.sql("select 1")
         service.warehouse.wait_for_session().wait_for("schema")
-        waiting = client.submit_sql(service.project, "select 2")
-        assert client.poll(service.project, waiting.query_uuid).queue_position == 1
+        waiting = client.sql("select 2")
+        assert waiting.poll().queue_position == 1
         with pytest.raises(TooManyRequestsError):
-            client.submit_sql(service.project, "select 3")
-        client.cancel(service.project, running.query_uuid)
+            client.sql("select 3")
+        running.cancel()
         service.warehouse.wait_for_session(1).release("schema")
-        assert client.wait(service.project, waiting.query_uuid).status == "ready"
+        assert waiting.wait(20).status == "ready"
 
 
 def test_end_of_the_service_stops_its_queries(queryfleet_service):
     """A test that leaves queries running ends all the same, and a client of an ended service says so."""
     with queryfleet.testing.service(answers=lambda _: script_of(NUMBERS, pause=True)) as service:
         client = service.client()
-        client.submit_sql(service.project, "select 1")
+        client.sql("select 1")
         session = service.warehouse.wait_for_session()
         session.wait_for("schema")
     assert session.closed

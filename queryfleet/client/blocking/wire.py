@@ -32,7 +32,7 @@ class Wire:
 
     Args:
         session: Where the service is, and how patient we are.
-        transport: Replaces the network on the way to the service, for tests.
+        transport: Replaces the network on the way to the service.
     """
 
     def __init__(self, session: Session, transport: httpx2.BaseTransport | None) -> None:
@@ -40,9 +40,11 @@ class Wire:
         self._is_known = False  # has the service ever answered?
         trusts_environment = session.trusts_environment
         self._http = httpx2.Client(headers=dict(session.headers), trust_env=trusts_environment, transport=transport)
-        # Knows no token: links carry what opens them.
+        # Knows no token: links carry what opens them. Those to the service itself go the service's way.
         self._store = httpx2.Client(
-            timeout=httpx2.Timeout(_STORE_SECONDS, connect=_STORE_CONNECT_SECONDS), trust_env=trusts_environment
+            timeout=httpx2.Timeout(_STORE_SECONDS, connect=_STORE_CONNECT_SECONDS),
+            trust_env=trusts_environment,
+            mounts=None if transport is None else {session.url: transport},
         )
         self._reaches_store = True
 

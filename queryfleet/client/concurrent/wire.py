@@ -31,7 +31,7 @@ class AsyncWire:
 
     Args:
         session: Where the service is, and how patient we are.
-        transport: Replaces the network on the way to the service, for tests.
+        transport: Replaces the network on the way to the service.
     """
 
     def __init__(self, session: Session, transport: httpx2.AsyncBaseTransport | None) -> None:
@@ -41,9 +41,11 @@ class AsyncWire:
         self._http = httpx2.AsyncClient(
             headers=dict(session.headers), trust_env=trusts_environment, transport=transport
         )
-        # Knows no token: links carry what opens them.
+        # Knows no token: links carry what opens them. Those to the service itself go the service's way.
         self._store = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(_STORE_SECONDS, connect=_STORE_CONNECT_SECONDS), trust_env=trusts_environment
+            timeout=httpx2.Timeout(_STORE_SECONDS, connect=_STORE_CONNECT_SECONDS),
+            trust_env=trusts_environment,
+            mounts=None if transport is None else {session.url: transport},
         )
         self._reaches_store = True
 
