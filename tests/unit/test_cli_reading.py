@@ -12,8 +12,8 @@ from queryfleet import errors
 from queryfleet.cli.failure import ExitCode
 from queryfleet.cli.output import OutputFormat
 from queryfleet.cli.reading import ReadCommand, run_read
-from queryfleet.testing.scripted_service import Answer
 from tests.fixtures.query_service import Wired, fill
+from tests.fixtures.scripted_service import Answer
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 
 from queryfleet import errors
 from queryfleet.client import AsyncClient, AsyncQuery, AsyncResult, Client, Query, Result, RetryPolicy
-from queryfleet.testing.scripted_service import Answer, error_answer
 from tests.fixtures.query_service import PROJECT, URL, client_of, fill, transport
+from tests.fixtures.scripted_service import Answer, error_answer
 
 
 @pytest.fixture
