@@ -37,6 +37,7 @@ NAMES = (
     "end_to_end",
     "export",
     "fan_out",
+    "ray_dataset",
     "dashboard",
 )
 README = Path(__file__).with_name("README.md")

@@ -170,6 +170,8 @@ def _run(
         if os.environ.get("RAY_AUTH_MODE") != "token":
             _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
         _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+        if service.parts.ray_client_address is not None:
+            _say(f"Through Ray: {service.parts.ray_client_address}")
         if is_sample:
             _say("Try, in this folder: queryfleet query orders -d orders_status -m orders_revenue")
         _wait(service, stack, stop.asked)

@@ -10,8 +10,8 @@ import pytest
 from queryfleet import errors
 from queryfleet.client import RetryPolicy
 from queryfleet.client.files import MadeFile, part_file, part_path
-from queryfleet.testing.scripted_service import Answer
 from tests.fixtures.query_service import client_of, fill
+from tests.fixtures.scripted_service import Answer
 from tests.servers.files import BreakingFile
 
 DATA = os.urandom(3_000_000)

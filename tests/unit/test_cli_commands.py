@@ -18,8 +18,8 @@ from queryfleet.cli.history import history_text, projects_text
 from queryfleet.cli.inspect import follow_query
 from queryfleet.cli.output import OutputFormat
 from queryfleet.cli.reading import ReadCommand, run_read
-from queryfleet.testing.scripted_service import Answer
 from tests.fixtures.query_service import PROJECT, Wired, fill
+from tests.fixtures.scripted_service import Answer
 
 ENTRY = {
     "queryUuid": "q1",

@@ -14,8 +14,8 @@ import queryfleet
 from queryfleet import client as client_package
 from queryfleet import errors
 from queryfleet.client.history import parse_history, parse_projects
-from queryfleet.testing.scripted_service import Answer
 from tests.fixtures.query_service import PROJECT, URL, client_of, fill, transport
+from tests.fixtures.scripted_service import Answer
 
 OTHER = "6a1d3b63-0e1f-4d69-9b3f-1c8b6c7f6d22"
 PROJECTS = [
