@@ -34,7 +34,9 @@ def require_ready(record: QueryRecord) -> None:
         ServiceError: It failed, with its own error's text.
     """
     if record.status is QueryStatus.CANCELLED:
-        raise QueryCancelledError("The query was cancelled; there are no rows.", queryUuid=record.query_uuid)
+        raise QueryCancelledError(
+            "The query was cancelled; there are no rows.", queryUuid=record.query_uuid, status=record.status.value
+        )
     if record.status is QueryStatus.ERROR:
         failure = record.failure
         raise WarehouseQueryError(failure.message if failure is not None else "The query failed.")

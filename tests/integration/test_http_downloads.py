@@ -179,7 +179,8 @@ async def test_refusals_have_their_codes(api, ready):
     error = error_of(await scheduled(api, pending), 409, "ConflictError")
     assert error["data"]["status"] == "pending"
     await api.send("POST", api.path(f"{pending}/cancel"))
-    error_of(await scheduled(api, pending), 409, "ConflictError")
+    error = error_of(await scheduled(api, pending), 409, "ConflictError")
+    assert error["data"]["status"] == "cancelled"
     failing = await api.submit("select 3")
     script = Script(failures={"submit": WarehouseQueryError("no such table")})
     await api.run(failing, ScriptedWarehouse(script))
