@@ -190,31 +190,44 @@ class _Run:
     ) -> tuple[list[ChunkRef], list[str]]:
         """Write every range; returns all references, in order, and the node of each range."""
         shown = ray.put(dictionary)
-        # A page is found by row numbers, which are only known once the ranges before are sorted and counted.
-        with self._stage("range"):
-            ranges = await self._each("range", _range, [(self._job.plan, shown, *share) for share in parts], returns=2)
-        writing = []
-        first_row = 0
-        for number, (cells, count) in enumerate(ranges):
-            writing.append(
-                asyncio.ensure_future(self._one("write", _write, self._job, shown, number, first_row, cells))
-            )
-            first_row += count
+        # A page is found by row numbers: those of a range are known once the ranges before it are sorted and counted.
+        first_rows = [asyncio.get_running_loop().create_future() for _ in range(len(parts) + 1)]
+        first_rows[0].set_result(0)
+        work = [
+            asyncio.ensure_future(self._one_range(number, share, shown, first_rows))
+            for number, share in enumerate(parts)
+        ]
         chunks: list[ChunkRef] = []
         node_ids = []
         try:
-            with self._stage("write"):
-                for work in writing:
-                    found, node_id = await work
+            with self._stage("range, write"):
+                for each in work:
+                    found, node_id = await each
                     node_ids.append(node_id)
                     for chunk in found:
                         if chunks:
                             await commit(chunks[-1])
                         chunks.append(replace(chunk, index=len(chunks)))
         finally:
-            for work in writing:
-                work.cancel()
+            for each in work:
+                each.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
         return chunks, node_ids
+
+    async def _one_range(
+        self, number: int, share: Sequence[Any], shown: Any, first_rows: Sequence[asyncio.Future[int]]
+    ) -> tuple[list[ChunkRef], str]:
+        """Put one range in order and write it, so that the first ones are there while the last ones wait."""
+        # Ranges get room in their order, so the one that this one waits for has it already.
+        async with self._room:
+            given = (self._job.plan, shown, *share)
+            cells, count = await self._run("range", _range, *given, returns=2)
+            first_row = await first_rows[number]
+            first_rows[number + 1].set_result(first_row + count)
+            found: tuple[list[ChunkRef], str] = await self._run(
+                "write", _write, self._job, shown, number, first_row, cells
+            )
+            return found
 
     async def _each(
         self, name: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, returns: int = 1
@@ -226,10 +239,13 @@ class _Run:
     async def _one(self, name: str, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
         """Run a task to its end; returns its value, or of several their references and the last one's value."""
         async with self._room:
-            found = self._start(name, function, *arguments, returns=returns)
-            if returns == 1:
-                return await awaitable(found)
-            return [*found[:-1], await awaitable(found[-1])]
+            return await self._run(name, function, *arguments, returns=returns)
+
+    async def _run(self, name: str, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
+        found = self._start(name, function, *arguments, returns=returns)
+        if returns == 1:
+            return await awaitable(found)
+        return [*found[:-1], await awaitable(found[-1])]
 
     def _start(self, name: str, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
         """Start a task; returns its reference, or a list of them."""

@@ -1,9 +1,9 @@
 """The memory of a pivot of ten million flat cells and two thousand columns in one process, as a query actor makes it.
 
 Batches come in no order, as from a warehouse, and are gone once they were taken. Lines are cut into chunks and written
-to a folder. The process may not have more than 2 GB of address space beyond what it has before its first batch, so it
-fails when it needs more; peak memory is the kernel's figure of what it really had. The other side holds the same rows
-in one table and has Polars pivot and write them.
+to a folder. The process may have no more than 2 GB of address space beyond what it has before its first batch, so that
+it fails when it needs more; peak memory is the kernel's figure of what it really had. The other side holds the same
+rows in one table and has Polars pivot and write them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from queryfleet.errors import LimitExceededError
 from queryfleet.formatting.json_text import plain_text
 from queryfleet.pivot.flat import plain_rows, taken_rows
 from queryfleet.pivot.naming import Names, PivotColumn, group_values
-from queryfleet.pivot.ordering import combined, joint_ranks, ranks, stable_order
+from queryfleet.pivot.ordering import combined, joint_ranks, ranks, sort_numbers, stable_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ def _distinct(table: pa.Table, plan: PivotPlan) -> pa.Table:
     arrays = list(found.columns)
     for number, (key, _) in enumerate(plan.spec.value_sorts):
         at = table.schema.get_field_index(_BEST.format(number))
-        order = ranks(table.column(at), table.schema.field(at), **direction_of(key, plan))
+        order = sort_numbers(table.column(at), table.schema.field(at), **direction_of(key, plan))
         arrays[at] = plain_rows(table.select([at]), _best_rows(codes, order, count)).column(0)
     return pa.Table.from_arrays(arrays, schema=found.schema)
 
@@ -181,9 +181,10 @@ def _first_rows(codes: Indices, count: int) -> Indices:
     return first
 
 
-def _best_rows(codes: Indices, order: Indices, count: int) -> Indices:
+def _best_rows(codes: Indices, order: npt.NDArray[np.int64 | np.float64], count: int) -> Indices:
     """Return for each code the first row whose order is smallest."""
-    best = np.full(count, np.iinfo(np.int64).max, dtype=np.int64)
+    is_float = np.issubdtype(order.dtype, np.floating)
+    best = np.full(count, np.inf if is_float else np.iinfo(np.int64).max, dtype=order.dtype)
     np.minimum.at(best, codes, order)
     rows = np.flatnonzero(order == best[codes])
     found = np.empty(count, dtype=np.int64)
@@ -251,10 +252,11 @@ def _same(one: object, other: object) -> bool:
 def _column_order(partial: pa.Table, plan: PivotPlan, is_pinned: Sequence[bool]) -> Indices:
     spec = plan.spec
     by_value = [key for key, _ in spec.value_sorts]
-    codes: list[Indices] = []
+    codes: dict[str, Indices] = {}
 
     def add(name: str, **direction: bool) -> None:
-        codes.append(ranks(partial.column(name), partial.schema.field(name), **direction))
+        if name not in codes:  # what is sorted by already decides nothing any more
+            codes[name] = ranks(partial.column(name), partial.schema.field(name), **direction)
 
     for key in spec.sort:
         if key.reference in spec.column_dimensions:
@@ -264,5 +266,5 @@ def _column_order(partial: pa.Table, plan: PivotPlan, is_pinned: Sequence[bool])
                 add(_BEST.format(number), **direction_of(key, plan))
     ascending = {"nulls_first": plan.nulls.nulls_first(descending=False)}
     for name in (*(plan.order_by.get(name, name) for name in spec.column_dimensions), *spec.column_dimensions):
-        add(name, **ascending)  # those that are sorted by already decide nothing any more
-    return combined(codes, partial.num_rows)
+        add(name, **ascending)
+    return combined(list(codes.values()), partial.num_rows)

@@ -28,7 +28,7 @@ import numpy as np
 
 from queryfleet.pivot.cells import sorted_cells
 from queryfleet.pivot.flat import prepared, taken_rows
-from queryfleet.pivot.ordering import hashes
+from queryfleet.pivot.ordering import hashes, stable_order
 from queryfleet.pivot.ranking import key_order, merged_keys, ranked_rows
 
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ def split_rows(table: pa.Table, plan: PivotPlan, dictionary: ColumnDictionary, r
 
 
 def _parts(table: pa.Table, numbers: npt.NDArray[np.int64], count: int) -> tuple[pa.Table, ...]:
-    return tuple(taken_rows(table, np.flatnonzero(numbers == number)) for number in range(count))
+    """Return the rows with each number below `count`, without those that have none (-1)."""
+    order = stable_order(numbers + 1)
+    ends = np.cumsum(np.bincount(numbers + 1, minlength=count + 1))
+    return tuple(taken_rows(table, order[ends[number] : ends[number + 1]]) for number in range(count))
 
 
 def shown_columns(

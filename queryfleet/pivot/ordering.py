@@ -10,7 +10,7 @@ as text are compared as numbers; values without an order of their own (lists, in
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -82,6 +82,22 @@ def ranks(array: pa.Array, field: pa.Field, *, descending: bool = False, nulls_f
     codes = encoded.indices.fill_null(count).to_numpy(zero_copy_only=False)
     found: Indices = place[codes]
     return found
+
+
+def sort_numbers(
+    array: pa.ChunkedArray, field: pa.Field, *, descending: bool, nulls_first: bool
+) -> npt.NDArray[np.int64 | np.float64]:
+    """Return for each value a number that orders like it; as `ranks`, but not dense and quicker for plain numbers."""
+    import pyarrow.types as t
+
+    kind = array.type
+    if not array.null_count and (t.is_signed_integer(kind) or t.is_floating(kind)):
+        numbers: npt.NDArray[Any] = in_one_piece(array).to_numpy()
+        if t.is_signed_integer(kind):
+            return (~numbers if descending else numbers).astype(np.int64)
+        if not np.isnan(numbers).any():
+            return (-numbers if descending else numbers).astype(np.float64)
+    return ranks(array, field, descending=descending, nulls_first=nulls_first)
 
 
 def joint_ranks(first: pa.Array, second: pa.ChunkedArray, field: pa.Field) -> tuple[Indices, Indices]:
@@ -169,18 +185,32 @@ def hashes(columns: Sequence[tuple[pa.Array, pa.Field]], count: int) -> npt.NDAr
         columns: Arrays with their fields; none: all rows have the same hash.
         count: How many rows there are.
     """
-    import polars as pl
-    import pyarrow as pa
-
     found = np.zeros(count, dtype=np.uint64)
     for array, field in columns:
-        encoded = _decoded(array) if _has_dictionary(array) else None
-        values = _comparable(array if encoded is None else encoded[0], plain_field(field), canonical=True)
-        texts = json_texts(values, pa.field("value", values.type))
-        column = pl.Series(pl.from_arrow(texts)).hash(seed=17).to_numpy()
-        if encoded is not None:
-            column = column[encoded[1]]
+        if _has_dictionary(array):
+            values, codes = _decoded(array)
+            column = _hashes(values, plain_field(field))[codes]
+        else:
+            column = _hashes(array, field)
         found = (found * np.uint64(0x9E3779B97F4A7C15)) ^ column
+    return found
+
+
+def _hashes(array: pa.Array, field: pa.Field) -> npt.NDArray[np.uint64]:
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if not array.null_count and t.is_int64(array.type):
+        mixed = in_one_piece(array) if isinstance(array, pa.ChunkedArray) else array
+        numbers: npt.NDArray[np.uint64] = mixed.to_numpy().astype(np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # as SplitMix64 does it
+            numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+        numbers ^= numbers >> np.uint64(31)
+        return numbers
+    values = _comparable(array, field.with_name("value"), canonical=True)
+    texts = json_texts(values, pa.field("value", values.type))
+    found: npt.NDArray[np.uint64] = pl.Series(pl.from_arrow(texts)).hash(seed=17).to_numpy()
     return found
 
 

@@ -74,10 +74,11 @@ def key_order(keys: pa.Table, plan: PivotPlan) -> Indices:
     """Return for each key its place among the distinct ones, from 0."""
     spec = plan.spec
     index = [column.reference for column in spec.index]
-    codes: list[Indices] = []
+    codes: dict[str, Indices] = {}
 
     def add(name: str, **direction: bool) -> None:
-        codes.append(ranks(keys.column(name), keys.schema.field(name), **direction))
+        if name not in codes:  # what is sorted by already decides nothing any more
+            codes[name] = ranks(keys.column(name), keys.schema.field(name), **direction)
 
     for key in spec.sort:
         if key.reference in index:
@@ -87,8 +88,8 @@ def key_order(keys: pa.Table, plan: PivotPlan) -> Indices:
                 add(_ANCHOR.format(number), **direction_of(key, plan))
     ascending = {"nulls_first": plan.nulls.nulls_first(descending=False)}
     for name in (*(plan.order_by.get(name, name) for name in index), *index):
-        add(name, **ascending)  # those that are sorted by already decide nothing any more
-    return combined(codes, keys.num_rows)
+        add(name, **ascending)
+    return combined(list(codes.values()), keys.num_rows)
 
 
 def _index(plan: PivotPlan) -> list[str]:
