@@ -203,8 +203,8 @@ class Settings(BaseSettings):
     )
     fetch_tasks: Annotated[int, Field(ge=0, le=64)] = Field(
         default=4,
-        description="Large results of Snowflake are fetched by this many tasks at once, on any node; 0: by the query "
-        "actor alone.",
+        description="Large results of Snowflake and Databricks are fetched by this many tasks at once, on any node; "
+        "0: by the query actor alone.",
     )
     batch_rows: Annotated[int, Field(ge=1)] = Field(default=8192, description="Most rows of one Arrow batch.")
 

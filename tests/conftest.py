@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.bigquery",
     "tests.fixtures.databricks",
     "tests.fixtures.athena",
+    "tests.fixtures.live_warehouses",
     "tests.fixtures.snowflake",
     "tests.fixtures.bakery",
     "tests.fixtures.explores",
