@@ -167,11 +167,7 @@ def _run(
             service.start()
         for path in (data_dir / "service.json", *([ready_file] if ready_file else [])):
             announced[path] = _write_json(path, _announcement(service))
-        if os.environ.get("RAY_AUTH_MODE") != "token":
-            _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
-        _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
-        if service.parts.ray_client_address is not None:
-            _say(f"Through Ray: {service.parts.ray_client_address}")
+        _say_ready(service)
         if is_sample:
             _say("Try, in this folder: queryfleet query orders -d orders_status -m orders_revenue")
         _wait(service, stack, stop.asked)
@@ -184,6 +180,14 @@ def _run(
                 service.stop()  # which speaks to Ray
         finally:
             stack.stop()
+
+
+def _say_ready(service: Service) -> None:
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        _say("note: Ray's ports take anybody who can reach this machine; RAY_AUTH_MODE=token asks for a token.")
+    _say(f"\nReady at {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+    if service.parts.ray_client_address is not None:
+        _say(f"Through Ray: {service.parts.ray_client_address}")
 
 
 def _wait(service: Service, stack: LocalStack, stop: threading.Event) -> None:

@@ -104,6 +104,9 @@ async def open_services(
     store = open_result_store(settings)
     await asyncio.gather(warm_up_store(store), asyncio.to_thread(_warm_up), _warm_up_reads(statuses))
     stores = Stores(statuses=statuses, listener=listener, jobs=jobs, content=content, results=store)
+    kept_pages = kept_pages or _local_pages()
+    if not settings.stores_rows:
+        await kept_pages.prepare()
     return services_on(stores, settings, meter, parts, kept_pages)
 
 
@@ -129,9 +132,7 @@ def services_on(
     statuses, listener, store = stores.statuses, stores.listener, stores.results
     queries = Queries(statuses, listener, waiters_max=settings.waiters_max)
     projects = Projects(statuses)
-    kept_pages = kept_pages or LocalPages(KeptPages(config_of=resolved_config, warehouse_of=warehouse_of))
-    if not settings.stores_rows:
-        await kept_pages.prepare()
+    kept_pages = kept_pages or _local_pages()
     lines = ResultLines(queries, store, kept_pages, definition_of=projects.definition, settings=settings)
     return Services(
         settings=settings,
@@ -149,6 +150,10 @@ def services_on(
         jobs=stores.jobs,
         content=stores.content,
     )
+
+
+def _local_pages() -> PageReader:
+    return LocalPages(KeptPages(config_of=resolved_config, warehouse_of=warehouse_of))
 
 
 def _warm_up() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from queryfleet import errors
-from queryfleet.testing.scripted_service import ScriptedQuery
 from tests.fixtures.query_service import PROJECT, fill
+from tests.fixtures.scripted_service import ScriptedQuery
 
 _TIMEOUT_SECONDS = 30
 
