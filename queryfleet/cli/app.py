@@ -445,6 +445,36 @@ def _create_token(  # noqa: PLR0917 - one parameter per flag
     sys.stdout.write(f"{create_token(_service(url, token, project, profile=profile, data_dir=data_dir), wanted)}\n")
 
 
+@_token_app.command("list", epilog=EXIT_CODES_HELP)
+def _list_tokens(  # noqa: PLR0917 - one parameter per flag
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """List who has a role in the project. Needs the role admin."""
+    from queryfleet.cli.token import tokens_text
+
+    sys.stdout.write(tokens_text(_service(url, token, project, profile=profile, data_dir=data_dir), as_json=as_json))
+
+
+@_token_app.command("revoke", epilog=EXIT_CODES_HELP)
+def _revoke_token(  # noqa: PLR0917 - one parameter per flag
+    token_uuid: Annotated[str, typer.Argument(metavar="TOKEN_UUID", help="As `token list` shows it.")],
+    url: Url = None,
+    token: Token = None,
+    project: Project = None,
+    profile: Profile = None,
+    data_dir: DataDir = _DATA_DIR,
+) -> None:
+    """Take a token's role in the project away. Needs the role admin."""
+    from queryfleet.cli.token import revoke_token
+
+    sys.stdout.write(revoke_token(_service(url, token, project, profile=profile, data_dir=data_dir), token_uuid))
+
+
 def _listed(texts: list[str] | None) -> list[str]:
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
 

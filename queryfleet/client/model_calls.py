@@ -20,7 +20,9 @@ __all__ = [
     "parse_explores",
     "project_path",
     "push_call",
+    "revoke_call",
     "token_call",
+    "tokens_call",
 ]
 
 
@@ -58,6 +60,16 @@ def explore_call(project_uuid: str, name: str) -> Call:
 def push_call(project_uuid: str, files: Mapping[str, str]) -> Call:
     """Return the call that replaces the models of a project."""
     return Call(method="PUT", path=f"{project_path(project_uuid)}/models", body={"files": dict(files)})
+
+
+def tokens_call(project_uuid: str) -> Call:
+    """Return the call that lists who has a role in a project."""
+    return Call(method="GET", path=f"{project_path(project_uuid)}/tokens")
+
+
+def revoke_call(project_uuid: str, token_uuid: str) -> Call:
+    """Return the call that takes a token's role in a project away."""
+    return Call(method="DELETE", path=f"{project_path(project_uuid)}/tokens/{quote(token_uuid, safe='')}")
 
 
 def token_call(project_uuid: str, token: NewToken) -> Call:

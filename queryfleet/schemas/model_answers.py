@@ -16,9 +16,11 @@ __all__ = [
     "MetricQueryAnswer",
     "ProjectAnswer",
     "ProjectsAnswer",
+    "RevokedAnswer",
     "TableFieldsAnswer",
     "TablesAnswer",
     "TokenAnswer",
+    "TokensAnswer",
 ]
 
 _UUID = "5a1e7c1e-7f0e-4b39-9d0a-0c6a2c1d9b11"
@@ -304,6 +306,46 @@ class TokenResults(_Part):
     tokenUuid: str  # noqa: N815
     userUuid: str  # noqa: N815
     expiresAt: str | None  # noqa: N815
+
+
+class TokenListed(_Part):
+    """A token as the admins of its project see it."""
+
+    tokenUuid: str  # noqa: N815
+    userUuid: str  # noqa: N815
+    name: str
+    email: str | None
+    role: Literal["viewer", "editor", "admin"]
+    attributes: dict[str, list[str]]
+    createdAt: str  # noqa: N815
+    expiresAt: str | None = Field(description="May have passed.")  # noqa: N815
+
+
+class TokensAnswer(_Wire):
+    """Everybody with a role in the project."""
+
+    model_config = _example(
+        [
+            {
+                "tokenUuid": _UUID,
+                "userUuid": "0d5f6e1c-4c1c-4a62-a3f0-6ef0a2a5a001",
+                "name": "Ada",
+                "email": "ada@example.com",
+                "role": "viewer",
+                "attributes": {"region": ["north"]},
+                "createdAt": "2024-06-12T15:30:00.000Z",
+                "expiresAt": None,
+            }
+        ]
+    )
+    results: list[TokenListed]
+
+
+class RevokedAnswer(_Wire):
+    """The token has no role in the project any more."""
+
+    model_config = _example(None)
+    results: None
 
 
 class TokenAnswer(_Wire):

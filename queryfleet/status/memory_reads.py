@@ -15,6 +15,7 @@ from queryfleet.status.record import (
     OverdueQuery,
     PendingCancel,
     ProjectName,
+    ProjectToken,
     QueueDepth,
     StoredProject,
     StoredQuestion,
@@ -60,6 +61,7 @@ class MemoryReads:
         self._models: dict[str, tuple[int, bytes | None]] = {}  # version and compiled catalog by project
         self._tokens: dict[bytes, KnownToken] = {}
         self._expiries: dict[bytes, datetime | None] = {}  # of tokens
+        self._made: dict[bytes, datetime] = {}  # when, of tokens
 
     async def open(self) -> None:
         """Do nothing; see `StatusStore.open`."""
@@ -332,12 +334,41 @@ class MemoryReads:
         new = KnownToken(token_uuid=token_uuid, user_uuid=user_uuid, name=name, email=None, roles={}, attributes={})
         token = self._tokens.setdefault(token_hash, new)
         self._expiries[token_hash] = expires_at
+        self._made.setdefault(token_hash, self._now())
         token |= {"name": name, "email": email}
         token["roles"] |= roles
         for project_uuid in roles:
             given = (attributes or {}).get(project_uuid, {})
             token["attributes"][project_uuid] = {attribute: list(texts) for attribute, texts in given.items()}
         return token["token_uuid"]
+
+    async def project_tokens(self, project_uuid: str) -> list[ProjectToken]:
+        """Return the tokens with a role in a project; see `StatusStore.project_tokens`."""
+        return [
+            ProjectToken(
+                token_uuid=token["token_uuid"],
+                user_uuid=token["user_uuid"],
+                name=token["name"],
+                email=token["email"],
+                role=token["roles"][project_uuid],
+                attributes=token["attributes"].get(project_uuid, {}),
+                created_at=self._made[digest],
+                expires_at=self._expiries[digest],
+            )
+            for digest, token in self._tokens.items()
+            if project_uuid in token["roles"]
+        ]
+
+    async def remove_token(self, token_uuid: str, project_uuid: str) -> bool:
+        """Take a token's role in a project away; see `StatusStore.remove_token`."""
+        for digest, token in self._tokens.items():
+            if token["token_uuid"] == token_uuid and project_uuid in token["roles"]:
+                del token["roles"][project_uuid]
+                token["attributes"].pop(project_uuid, None)
+                if not token["roles"]:
+                    self._expiries[digest] = self._now()
+                return True
+        return False
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:
         """Return a token; see `StatusStore.load_token`."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queryfleet.errors import JsonValue
-    from queryfleet.status.record import KnownToken, ProjectName, StoredProject
+    from queryfleet.status.record import KnownToken, ProjectName, ProjectToken, StoredProject
     from queryfleet.status.rows import Row
 
 __all__ = ["PostgresProjects"]
@@ -74,6 +74,14 @@ class PostgresProjects(PostgresConnections):
                 listed = Jsonb({attribute: list(texts) for attribute, texts in given.items()})
                 await connection.execute(self._statements["put_role"], role_values | {"attributes": listed})
         return stored
+
+    async def project_tokens(self, project_uuid: str) -> list[ProjectToken]:
+        """Return the tokens with a role in a project, oldest first; see `StatusStore.project_tokens`."""
+        return cast("list[ProjectToken]", await self._rows("project_tokens", project_uuid=project_uuid))
+
+    async def remove_token(self, token_uuid: str, project_uuid: str) -> bool:
+        """Take a token's role in a project away; see `StatusStore.remove_token`."""
+        return await self._row("remove_token", token_uuid=token_uuid, project_uuid=project_uuid) is not None
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:
         """Return who a valid token is, or None; see `StatusStore.load_token`."""

@@ -499,9 +499,23 @@ from access_token t left join access_role r using (token_uuid)
 where t.token_hash = %(token_hash)s and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
 group by t.token_uuid, t.user_uuid, t.name, t.email;
 
--- name: revoke_token
--- End a token.
-update access_token set revoked_at = now() where token_uuid = %(token_uuid)s and revoked_at is null returning 1 as done;
+-- name: project_tokens
+-- The tokens that have a role in a project, also those that have expired; oldest first.
+select t.token_uuid::text, t.user_uuid::text, t.name, t.email, r.role, r.attributes, t.created_at, t.expires_at
+from access_token t join access_role r using (token_uuid)
+where r.project_uuid = %(project_uuid)s and t.revoked_at is null
+order by t.created_at, t.token_uuid;
+
+-- name: remove_token
+-- Take a token's role in a project away; one without any other role ends.
+with gone as (
+  delete from access_role where token_uuid = %(token_uuid)s and project_uuid = %(project_uuid)s
+  returning token_uuid),
+ended as (
+  update access_token set revoked_at = now()
+  where token_uuid in (select token_uuid from gone) and revoked_at is null
+    and not exists (select from access_role where token_uuid = %(token_uuid)s and project_uuid <> %(project_uuid)s))
+select 1 as done from gone;
 
 -- name: ping
 -- Whether the database answers and has our schema.

@@ -299,6 +299,19 @@ class KnownToken(TypedDict):
     attributes: dict[str, dict[str, list[str]]]  # project uuid → the user's values there by attribute name
 
 
+class ProjectToken(TypedDict):
+    """A token as the admins of a project see it; moments are aware, UTC."""
+
+    token_uuid: str
+    user_uuid: str
+    name: str
+    email: str | None
+    role: str  # in the project
+    attributes: dict[str, list[str]]  # the user's values in the project by attribute name
+    created_at: datetime
+    expires_at: datetime | None
+
+
 class HistoryEntry(TypedDict):
     """One query in a history; moments are aware, UTC."""
 

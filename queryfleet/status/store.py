@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         OverdueQuery,
         PendingCancel,
         ProjectName,
+        ProjectToken,
         QueryRecord,
         QueueDepth,
         StoredProject,
@@ -348,6 +349,12 @@ class StatusStore(Protocol):
             email: Of the user, for models that ask for it.
             expires_at: From then on the token is unknown; None: never.
         """
+
+    async def project_tokens(self, project_uuid: str) -> list[ProjectToken]:
+        """Return the tokens with a role in a project, oldest first, also those that have expired."""
+
+    async def remove_token(self, token_uuid: str, project_uuid: str) -> bool:
+        """Take a token's role in a project away; one without any other role is revoked. False: it has none there."""
 
     async def load_token(self, token_hash: bytes) -> KnownToken | None:
         """Return who a valid token is, its roles and attributes; None when it is unknown, expired or revoked."""

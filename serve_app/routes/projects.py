@@ -1,4 +1,4 @@
-"""`PUT …/models` and `POST …/tokens`: what an admin of a project changes in it."""
+"""`PUT …/models` and `…/tokens`: what an admin of a project changes in it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,34 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from queryfleet.content.files import read_content
 from queryfleet.content.record import FileContent
-from queryfleet.errors import CompileError, ConfigurationError, JsonValue, ParameterError
+from queryfleet.errors import (
+    CompileError,
+    ConfigurationError,
+    ConflictError,
+    JsonValue,
+    NotFoundError,
+    ParameterError,
+)
 from queryfleet.project import Project
-from queryfleet.schemas.model_answers import ProjectAnswer, TokenAnswer
+from queryfleet.schemas.model_answers import ProjectAnswer, RevokedAnswer, TokenAnswer, TokensAnswer
 from queryfleet.schemas.requests import ProjectRequest, TokenRequest
 from queryfleet.semantic.problem import Problem, Problems
 from queryfleet.semantic.project_files import compile_files
 from queryfleet.semantic.stored_catalog import catalog_to_bytes
-from serve_app.accounts import token_hash
+from serve_app.accounts import canonical_uuid, token_hash
 from serve_app.dependencies import Caller, ProjectUuid, ServicesOf, read_body
 from serve_app.envelope import iso, ok
 from serve_app.routes._answers import body_of, errors
+
+if TYPE_CHECKING:
+    from queryfleet.status.record import ProjectToken
 
 __all__ = ["router"]
 
@@ -153,3 +163,63 @@ async def create_token(
     )
     made: dict[str, Any] = {"token": token, "tokenUuid": token_uuid, "userUuid": user_uuid}
     return ok(made | {"expiresAt": None if expires_at is None else iso(expires_at)})
+
+
+@router.get(
+    "/tokens",
+    operation_id="listTokens",
+    summary="List the tokens of a project",
+    responses={200: {"model": TokensAnswer}, **errors(401, 403, 404, 503)},
+    response_model=None,
+)
+async def list_tokens(
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    caller: Caller,
+    services: ServicesOf,
+) -> Response:
+    """Return who has a role in this project, oldest first, expired tokens too. Needs the role admin."""
+    project_uuid = caller.enter(projectUuid)
+    caller.require_admin(project_uuid)
+    tokens = await services.statuses.project_tokens(project_uuid)
+    return ok([_listed(each) for each in tokens])
+
+
+def _listed(token: ProjectToken) -> dict[str, Any]:
+    expires_at = token["expires_at"]
+    return {
+        "tokenUuid": token["token_uuid"],
+        "userUuid": token["user_uuid"],
+        "name": token["name"],
+        "email": token["email"],
+        "role": token["role"],
+        "attributes": token["attributes"],
+        "createdAt": iso(token["created_at"]),
+        "expiresAt": None if expires_at is None else iso(expires_at),
+    }
+
+
+@router.delete(
+    "/tokens/{tokenUuid}",
+    operation_id="revokeToken",
+    summary="Revoke a token",
+    responses={200: {"model": RevokedAnswer}, **errors(401, 403, 404, 409, 503)},
+    response_model=None,
+)
+async def revoke_token(
+    projectUuid: ProjectUuid,  # noqa: N803 - the wire's spelling
+    tokenUuid: Annotated[str, Path(description="Of the token, as it is listed.")],  # noqa: N803
+    caller: Caller,
+    services: ServicesOf,
+) -> Response:
+    """Take a token's role in this project away, within five seconds. Needs the role admin.
+
+    One that has no role elsewhere ends altogether. Its queries go on.
+    """
+    project_uuid = caller.enter(projectUuid)
+    caller.require_admin(project_uuid)
+    token_uuid = canonical_uuid(tokenUuid)
+    if token_uuid == caller.token_uuid:
+        raise ConflictError("This is the token of the request itself; revoke it with another admin's.")
+    if token_uuid is None or not await services.statuses.remove_token(token_uuid, project_uuid):
+        raise NotFoundError("No such token has a role in this project.", tokenUuid=tokenUuid)
+    return ok(None)

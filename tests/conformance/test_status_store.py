@@ -683,6 +683,25 @@ async def test_put_token_again_keeps_its_uuid_and_adds_roles(statuses):
     assert (row["token_uuid"], row["roles"]) == (first, {PROJECT: "admin", other: "editor"})
 
 
+async def test_removed_token_keeps_its_other_projects(statuses):
+    """A role goes alone; with the last one the token ends, until it is stored again."""
+    other = str(uuid.uuid4())
+    await statuses.put_project(other, "Other", {})
+    token = {"token_uuid": str(uuid.uuid4()), "token_hash": b"h", "user_uuid": USER, "name": "n"}
+    token_uuid = await statuses.put_token(roles={PROJECT: "viewer", other: "admin"}, **token)
+    (listed,) = await statuses.project_tokens(PROJECT)
+    assert (listed["token_uuid"], listed["role"], listed["expires_at"]) == (token_uuid, "viewer", None)
+    assert listed["created_at"].tzinfo is not None
+    assert await statuses.remove_token(token_uuid, PROJECT)
+    assert not await statuses.remove_token(token_uuid, PROJECT)
+    assert await statuses.project_tokens(PROJECT) == []
+    assert (await statuses.load_token(b"h"))["roles"] == {other: "admin"}
+    assert await statuses.remove_token(token_uuid, other)
+    assert await statuses.load_token(b"h") is None
+    await statuses.put_token(roles={PROJECT: "viewer"}, **token)
+    assert (await statuses.load_token(b"h"))["roles"] == {PROJECT: "viewer"}
+
+
 async def test_put_project_again_raises_its_version_and_keeps_models_not_given(statuses):
     """A copy knows by one number whether it is the newest, and a definition alone leaves the models."""
     before = await statuses.project_version(PROJECT)

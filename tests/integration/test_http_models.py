@@ -269,6 +269,29 @@ async def test_new_token_of_an_unknown_role_is_refused(market):
     assert "viewer" in error_of(answer, 422, "ValidateError")["message"]
 
 
+async def test_revoked_token_ends_and_is_listed_no_more(market, monkeypatch):
+    """Admins see who may enter, and take that away; nobody else can, and no admin locks themselves out."""
+    monkeypatch.setattr("serve_app.accounts._REMEMBER_SECONDS", 0.0)
+    body = {"name": "Ada", "role": "viewer", "attributes": {"region": "south"}, "email": "ada@example.com"}
+    made = await results(market, "POST", market.v1("tokens"), body, who="boss")
+    listed = (await market.send("GET", market.v1("tokens"), who="boss")).json()["results"]
+    (ada,) = [each for each in listed if each["tokenUuid"] == made["tokenUuid"]]
+    assert (ada["name"], ada["role"], ada["attributes"]) == ("Ada", "viewer", {"region": ["south"]})
+    assert made["token"] not in json.dumps(listed)
+    one = market.v1(f"tokens/{made['tokenUuid']}")
+    for who in (made["token"], "chief"):
+        error_of(await market.send("GET", market.v1("tokens"), who=who), 403, "ForbiddenError")
+        error_of(await market.send("DELETE", one, who=who), 403, "ForbiddenError")
+    assert (await market.send("DELETE", one, who="boss")).json() == {"status": "ok", "results": None}
+    error_of(await market.send("GET", market.v1("explores"), who=made["token"]), 401, "AuthorizationError")
+    error_of(await market.send("DELETE", one, who="boss"), 404, "NotFoundError")
+    error_of(await market.send("DELETE", market.v1("tokens/nonsense"), who="boss"), 404, "NotFoundError")
+    left = (await market.send("GET", market.v1("tokens"), who="boss")).json()["results"]
+    assert [each for each in listed if each != ada] == left
+    (boss,) = [each["tokenUuid"] for each in left if each["name"] == "boss"]
+    error_of(await market.send("DELETE", market.v1(f"tokens/{boss}"), who="boss"), 409, "ConflictError")
+
+
 # Field values --------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from queryfleet.cli.failure import ExitCode
 from queryfleet.cli.output import OutputFormat
 from queryfleet.cli.project import push_project
 from queryfleet.cli.reading import ReadCommand, run_read
-from queryfleet.cli.token import create_token
+from queryfleet.cli.token import create_token, revoke_token, tokens_text
 from queryfleet.client import ExploreSummary, Filter, NewToken, Sort
 from queryfleet.client.question import filter_of_text, sort_of_text
 from tests.fixtures.query_service import PROJECT, Wired, fill
@@ -215,3 +215,14 @@ def test_new_token_is_returned_once(query_service):
         "attributes": {"region": ["north"]},
         "expiresInSeconds": 60,
     }
+
+
+def test_tokens_are_listed_and_revoked(query_service):
+    """A line for each token, or all there is as JSON; a revoked one is named."""
+    listed = [{"tokenUuid": "t-1", "role": "viewer", "name": "Ada\t\x1b", "email": None, "createdAt": "2024-06-12"}]
+    query_service.documents |= {"GET tokens": listed, "DELETE tokens/t-1": None}
+    assert tokens_text(Wired(query_service), as_json=False).split("\t")[:2] == ["t-1", "viewer"]
+    assert "\x1b" not in tokens_text(Wired(query_service), as_json=False)
+    assert json.loads(tokens_text(Wired(query_service), as_json=True)) == listed
+    assert "t-1 is revoked" in revoke_token(Wired(query_service), "t-1")
+    assert query_service.asked[-1].method == "DELETE"

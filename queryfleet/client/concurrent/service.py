@@ -16,7 +16,15 @@ from queryfleet.client.history import (
     project_named,
     projects_call,
 )
-from queryfleet.client.model_calls import explore_call, explores_call, parse_explores, push_call, token_call
+from queryfleet.client.model_calls import (
+    explore_call,
+    explores_call,
+    parse_explores,
+    push_call,
+    revoke_call,
+    token_call,
+    tokens_call,
+)
 from queryfleet.client.saved import content_call, parse_uuid
 from queryfleet.client.session import Session
 
@@ -176,6 +184,27 @@ class AsyncServiceClient:
             ServiceError: Refused by the service; the class says why.
         """
         return await self._wire.send(token_call(await self._project_uuid(project), token))
+
+    async def tokens(self, *, project: str | None = None) -> JsonValue:
+        """Return who has a role in a project, oldest first, expired tokens too. Needs the role admin.
+
+        Returns:
+            A list of `tokenUuid`, `userUuid`, `name`, `email`, `role`, `attributes`, `createdAt`, `expiresAt`.
+
+        Raises:
+            ServiceError: Refused by the service; the class says why.
+        """
+        return await self._wire.send(tokens_call(await self._project_uuid(project)))
+
+    async def revoke_token(self, token_uuid: str, *, project: str | None = None) -> None:
+        """Take a token's role in a project away, within five seconds; its queries go on. Needs the role admin.
+
+        Raises:
+            ConflictError: It is the token of this client.
+            NotFoundError: No such token has a role in the project.
+            ServiceError: Refused by the service otherwise, or no answer.
+        """
+        await self._wire.send(revoke_call(await self._project_uuid(project), token_uuid))
 
     async def health(self) -> Health:
         """Return the service's version and limits.
