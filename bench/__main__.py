@@ -39,6 +39,7 @@ NAMES = (
     "fan_out",
     "ray_dataset",
     "dashboard",
+    "start_up",
 )
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"

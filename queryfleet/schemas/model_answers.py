@@ -79,6 +79,7 @@ class MetricQueryResults(_Part):
     appliedDashboardFilters: dict[str, list[Any]] | None = Field(  # noqa: N815
         default=None, description="Only when `dashboardFilters` were given: those that reach this explore."
     )
+    sql: str | None = Field(default=None, description="What runs in the warehouse; only for those who may run SQL.")
     status: Literal["pending", "running", "ready", "error", "cancelled"]
 
 

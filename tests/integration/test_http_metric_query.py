@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -269,6 +271,22 @@ async def test_history_of_a_viewer_has_no_sql_and_says_the_explore(market):
         assert entry["exploreName"] == "sales"
         assert ("exists" in entry["sql"]) is shows_sql
         assert bool(entry["sql"]) is shows_sql
+
+
+async def test_answer_shows_its_sql_to_those_who_may_run_sql(market):
+    """What an analyst gets can be run again; a viewer does not see row filters."""
+    sql = (await market.ask(**BY_CITY, who="analyst")).json()["results"]["sql"]
+    assert {row[0] for row in market.truth(sql)} == CITIES["north"]
+    assert "sql" not in (await market.ask(**BY_CITY, who="north")).json()["results"]
+
+
+async def test_projects_of_a_caller_are_those_of_the_token(market):
+    """A project with its name and the caller's role; others do not exist."""
+    await market.api.statuses.put_project(str(uuid.uuid4()), "Hidden", {})
+    answer = await market.send("GET", "/api/v1/org/projects", who="north")
+    (project,) = answer.json()["results"]
+    assert (project["projectUuid"], project["role"], project["type"]) == (PROJECT, "viewer", "DEFAULT")
+    assert project["name"]
 
 
 # Whatever is asked, through every route that gives rows: nobody sees a row of another region.

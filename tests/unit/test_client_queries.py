@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -498,3 +499,77 @@ async def test_async_block_and_result_are_those_of_the_blocking_client(async_cli
         async with await client.sql("select 2") as query:
             pass
         assert query_service.queries[query.query_uuid].status == "cancelled"
+
+
+class _Screen:
+    """A stderr that is a terminal, or is none."""
+
+    def __init__(self, *, is_terminal):
+        self.written = ""
+        self._is_terminal = is_terminal
+
+    def isatty(self):
+        """Say which."""
+        return self._is_terminal
+
+    def write(self, text):
+        """Keep it."""
+        self.written += text
+
+    def flush(self):
+        """Nothing waits."""
+
+
+def slow(query_service):
+    """Let a query take some polls, the clock running quickly."""
+    query_service.on_poll = [lambda _query: None, lambda _query: None, lambda query: fill(query, 1)]
+
+
+@pytest.fixture
+def quick_clock(monkeypatch):
+    """Let every look at the clock find a second gone, so that nobody waits to see progress."""
+    monkeypatch.setattr("queryfleet.client.progress._SILENT_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "wanted", "is_shown"), [(True, None, True), (False, None, False), (True, False, False)]
+)
+def test_progress_is_shown_where_somebody_sees_it(
+    query_service, monkeypatch, quick_clock, is_terminal, wanted, is_shown
+):
+    """A line on a terminal, taken away in the end; elsewhere, or when unwanted, not a character."""
+    screen = _Screen(is_terminal=is_terminal)
+    monkeypatch.setattr("sys.stderr", screen)
+    slow(query_service)
+    with queryfleet.Client(
+        URL, token=query_service.token, project=PROJECT, progress=wanted, transport=transport(query_service)
+    ) as client:
+        client.sql("select 1").result()
+    assert ("queued" in screen.written) is is_shown
+    assert screen.written.endswith("\r\x1b[2K") is is_shown
+    assert bool(screen.written) is is_shown
+
+
+def test_progress_in_a_notebook_is_one_output_that_changes(query_service, monkeypatch, quick_clock):
+    """One display, updated, and empty in the end; a notebook's stderr stays empty."""
+    shown = []
+
+    class Handle:
+        def update(self, data, *, raw):
+            shown.append(("update", data["text/plain"], raw))
+
+    def display(data, *, raw, display_id):
+        shown.append(("display", data["text/plain"], raw and display_id))
+        return Handle()
+
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
+    slow(query_service)
+    with queryfleet.Client(
+        URL, token=query_service.token, project=PROJECT, transport=transport(query_service)
+    ) as client:
+        client.sql("select 1").result()
+    assert [kind for kind, _, _ in shown] == ["display", "update", "update"]
+    assert shown[0][1].startswith("queued")
+    assert shown[-1][1] == ""
