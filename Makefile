@@ -35,11 +35,13 @@ check: install ## Format, lint, types, architecture, docstrings, lock.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/make_blocking.py --check
 	@bash tools/uv.sh lock --check
 
 fmt: install ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python tools/make_blocking.py
 
 bench: install ## Benchmarks; see bench/README.md.
 	@$(BIN)/python -m bench $(ARGS)

@@ -26,8 +26,9 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODES_HELP = (
-    "Exit codes: 0 done; 1 the query failed, was cancelled or was refused; 2 wrong use or configuration; "
-    "3 the service cannot be reached; 130 interrupted, the query is cancelled; "
+    "Exit codes: 0 done; 1 the query failed, was cancelled or was refused, or the disk refused; "
+    "2 wrong use or configuration; 3 the service cannot be reached; "
+    "130 interrupted, and a query that the command started is cancelled; "
     "141 the reader of the output went away."
 )
 
