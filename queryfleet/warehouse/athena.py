@@ -9,6 +9,7 @@ Where there is no such file, as for SHOW, or where Athena keeps results itself, 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, cast
 
 from queryfleet.errors import WarehouseConnectionError
@@ -42,6 +43,9 @@ _COUNTED = frozenset({"CREATE_TABLE_AS_SELECT", "DELETE", "INSERT", "MERGE", "UP
 _UNKNOWN = frozenset({"INVALID_INPUT", "InvalidRequestException", "QUERY_EXECUTION_NOT_FOUND"})
 _PAGE_ROWS = 1_000
 _LINES_BEFORE = 1  # a comment, which says who asks
+_CHECK_SECONDS = 60.0  # that a process takes a workgroup and a database for good; Athena allows few such questions
+
+_good_until: dict[tuple[AthenaLogin, str, str, str | None], float] = {}  # monotonic seconds
 
 
 class AthenaWarehouse:
@@ -147,22 +151,27 @@ class _Driver:
         return AthenaFailure, BotoCoreError, ClientError, OSError
 
     def connect(self) -> _Link:
-        """Look up workgroup and database, which costs nothing."""
+        """Look up workgroup and database, unless this process has just done so. That costs nothing."""
         service = self.clients.connect()
         try:
-            disabled = service.workgroup(self.workgroup).get("State") == "DISABLED"
-            if self.database is not None:
-                service.check_database(self.catalog, self.database)
+            self._check(service)
         except BaseException:
             service.close()
             raise
-        if disabled:
-            service.close()
+        return _Link(self, service)
+
+    def _check(self, service: AthenaService) -> None:
+        key = (self._login, self.workgroup, self.catalog, self.database)
+        if time.monotonic() < _good_until.get(key, 0.0):
+            return
+        if service.workgroup(self.workgroup).get("State") == "DISABLED":
             raise WarehouseConnectionError(
                 f"Athena's workgroup {self.workgroup} is disabled. Check `workgroup` of the project's warehouse.",
                 transient=False,
             )
-        return _Link(self, service)
+        if self.database is not None:
+            service.check_database(self.catalog, self.database)
+        _good_until[key] = time.monotonic() + _CHECK_SECONDS
 
     def explained(self, error: Exception, *, statement: Statement | None, query_id: str | None) -> WarehouseError:
         return explained(

@@ -22,7 +22,7 @@ from queryfleet.warehouse.stored_result import ResultReader, partitions_of
 from queryfleet.warehouse.tagging import tag_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -180,6 +180,7 @@ class _Link(PolledLink):
         super().__init__("Databricks", timeout_seconds=driver.timeout_seconds)
         self._driver, self._api = driver, api
         self._row_limit: int | None = None
+        self._last: Mapping[str, JsonValue] | None = None  # what was said of the statement when it was done
         self._reader: ResultReader[StoredStatement, DatabricksPlan] | None = None
         self._plan: DatabricksPlan | None = None
 
@@ -213,6 +214,7 @@ class _Link(PolledLink):
             return False
         if state != _DONE:
             raise failure(answer)
+        self._last = answer
         return True
 
     def _is_good(self, query_id: str) -> bool:
@@ -253,7 +255,10 @@ class _Link(PolledLink):
         return self._calls.run(lambda: with_links(wanted))
 
     def _stored(self, query_id: str) -> StoredStatement:
-        return stored_statement(self._api, query_id, row_limit=self._row_limit)
+        answer, self._last = self._last, None
+        if answer is None:
+            answer = self._api.get(f"{STATEMENTS}/{query_id}")
+        return stored_statement(answer, self._api, query_id, row_limit=self._row_limit)
 
     def _disconnect(self) -> None:
         self._api.close()

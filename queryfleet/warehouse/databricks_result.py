@@ -37,30 +37,27 @@ _ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One piece of a result, its link asked for when it is read."""
+    """One piece of a result, its link asked for when it is read, unless it came with the answer."""
 
     api: DatabricksApi
     query_id: str
     index: int
     row_count: int
     byte_count: int
+    link: LinkedPiece | None = None
 
     def read(self) -> pa.Table:
-        """Ask for a fresh link and follow it."""
-        link = self.linked()
+        """Follow the link, or ask for one."""
+        link = self.link or self.linked()
         return self.api.download(link.url, link.headers)
 
     def linked(self) -> LinkedPiece:
         """Ask for a fresh link."""
         answer = self.api.get(f"{STATEMENTS}/{self.query_id}/result/chunks/{self.index}")
-        found = next((each for each in entries(answer, "external_links") if each.get("chunk_index") == self.index), {})
-        headers = found.get("http_headers")
-        return LinkedPiece(
-            url=str(found.get("external_link") or ""),
-            headers={key: str(value) for key, value in headers.items()} if isinstance(headers, dict) else {},
-            row_count=self.row_count,
-            byte_count=self.byte_count,
-        )
+        found = _links(answer).get(self.index)
+        if found is None:
+            raise WarehouseQueryError(f"Databricks has no link to piece {self.index} of the result.")
+        return replace(found, row_count=self.row_count, byte_count=self.byte_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +93,21 @@ def with_links(wanted: Sequence[StoredPartition]) -> tuple[StoredPartition, ...]
     return tuple(replace(partition, chunk=chunk) for partition, chunk in zip(wanted, linked, strict=True))
 
 
-def stored_statement(api: DatabricksApi, query_id: str, *, row_limit: int | None) -> StoredStatement:
-    """Ask for the result of a statement that has succeeded.
+def stored_statement(
+    answer: Mapping[str, JsonValue], api: DatabricksApi, query_id: str, *, row_limit: int | None
+) -> StoredStatement:
+    """Return the result of a statement that has succeeded.
 
     Args:
-        api: Where to ask; the pieces ask there too.
+        answer: What Databricks says of the statement, a moment old.
+        api: Where pieces ask for links.
         query_id: Of the statement.
         row_limit: That it was submitted with.
 
     Raises:
         WarehouseQueryError: Databricks has cut the result on its own account, or its list of pieces has gaps.
-        DatabricksFailure: Whatever Databricks says.
     """
-    manifest = part(api.get(f"{STATEMENTS}/{query_id}"), "manifest")
+    manifest, links = part(answer, "manifest"), _links(part(answer, "result"))
     chunks = tuple(
         Piece(
             api=api,
@@ -116,6 +115,7 @@ def stored_statement(api: DatabricksApi, query_id: str, *, row_limit: int | None
             index=number(each, "chunk_index"),
             row_count=number(each, "row_count"),
             byte_count=number(each, "byte_count"),
+            link=links.get(number(each, "chunk_index")),
         )
         for each in sorted(entries(manifest, "chunks"), key=lambda each: number(each, "chunk_index"))
         if number(each, "row_count")
@@ -129,6 +129,19 @@ def stored_statement(api: DatabricksApi, query_id: str, *, row_limit: int | None
             "Select fewer rows or columns, or sum up more."
         )
     return StoredStatement(columns=entries(part(manifest, "schema"), "columns"), chunks=chunks)
+
+
+def _links(answer: Mapping[str, JsonValue]) -> dict[int, LinkedPiece]:
+    """Return the links of an answer by the numbers of their pieces."""
+    return {
+        number(each, "chunk_index"): LinkedPiece(
+            url=str(each.get("external_link") or ""),
+            headers={key: str(value) for key, value in part(each, "http_headers").items()},
+            row_count=number(each, "row_count"),
+            byte_count=number(each, "byte_count"),
+        )
+        for each in entries(answer, "external_links")
+    }
 
 
 def failure(answer: Mapping[str, JsonValue]) -> DatabricksFailure:

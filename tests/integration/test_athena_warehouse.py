@@ -96,8 +96,9 @@ def test_attach_to_a_result_whose_file_is_gone_does_nothing(athena: AthenaEngine
     assert kept.over.is_set()
 
 
-def test_disabled_workgroup_is_named(athena: AthenaEngine) -> None:
+def test_disabled_workgroup_is_named(athena: AthenaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A workgroup that takes no statements is found when connecting."""
+    monkeypatch.setattr("queryfleet.warehouse.athena._good_until", {})
     athena.stub.state = "DISABLED"
     with pytest.raises(WarehouseConnectionError, match="analysts is disabled"):
         athena.warehouse.open().connect()
@@ -109,3 +110,13 @@ def test_syntax_error_has_its_place(athena: AthenaEngine) -> None:
         read(athena, "select 1\nfrom from")
     assert caught.value.details["errorCode"] == "MALFORMED_QUERY"
     assert (caught.value.details["lineNumber"], caught.value.details["position"]) == (2, 15)
+
+
+def test_connecting_again_asks_nothing_again(athena: AthenaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workgroup and a database that were good a moment ago are: Athena allows few questions of that kind."""
+    monkeypatch.setattr("queryfleet.warehouse.athena._good_until", {})
+    for _ in range(3):
+        assert read(athena, "select 1 as n").num_rows == 1
+    targets = [target for target, _ in athena.stub.requests]
+    assert (targets.count("GetWorkGroup"), targets.count("GetDatabase")) == (1, 1)
+    assert targets.count("StartQueryExecution") == 3

@@ -48,6 +48,13 @@ def test_submission_that_is_refused_for_now_is_sent_again_and_runs_once(databric
     assert len(databricks.stub.executions) == 1
 
 
+def test_small_result_costs_no_request_more_than_it_must(databricks: DatabricksEngine) -> None:
+    """The answer that says that a statement is done has its columns, and the link to its first rows."""
+    before = next(databricks.stub.links)
+    read(databricks, databricks.numbers(10))
+    assert next(databricks.stub.links) == before + 2
+
+
 def test_link_that_has_expired_is_asked_for_again(databricks: DatabricksEngine) -> None:
     """A piece that cannot be fetched is fetched by a fresh link; no row is missing or twice."""
     databricks.stub.expired = 2
