@@ -15,7 +15,7 @@ from queryfleet.project import load_project
 from queryfleet.semantic.catalog import load_catalog
 from queryfleet.semantic.stored_catalog import catalog_to_bytes
 from serve_app.accounts import token_hash
-from tests.fixtures.http_app import TOKENS, error_of
+from tests.fixtures.http_app import TOKENS
 from tests.fixtures.statuses import PROJECT
 from tests.fixtures.warehouses import wait_until
 from tests.servers import athena as athena_server
@@ -191,14 +191,3 @@ async def test_doctor_says_of_the_warehouse_what_is_wrong(
     ((is_well, text),) = await found()
     assert not is_well
     assert "WAREHOUSE_SECRET" in text
-
-
-async def test_metric_of_an_unknown_explore_is_refused_before_the_warehouse(
-    api: Api, engine: StubEngine, definition: dict[str, Any]
-) -> None:
-    """Nothing is sent to the warehouse for a question that cannot be compiled."""
-    query = {"exploreName": "visit", "dimensions": [], "metrics": ["visits_pages"], "filters": {}, "limit": 500,
-             "tableCalculations": [], "sorts": []}  # fmt: skip
-    sent = await api.send("POST", api.path("metric-query"), token="chief", json={"query": query})
-    assert "`visits`" in error_of(sent, 404, "NotFoundError")["message"]
-    assert engine.stub.executions == {}
