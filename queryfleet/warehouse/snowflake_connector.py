@@ -101,10 +101,14 @@ class Login:
             passphrase = self.private_key_passphrase.encode() if self.private_key_passphrase else None
             key = serialization.load_pem_private_key(text, password=passphrase)
         except (OSError, TypeError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no PEM key, or the passphrase is wrong"
+            reason = (
+                f"{error.strerror}."
+                if isinstance(error, OSError)
+                else "it is no PEM key, or the passphrase is wrong. Where it is encrypted, `private_key_passphrase` "
+                "must be its passphrase."
+            )
             raise ConfigurationError(
-                f"`warehouse.{where}` cannot be read: {reason}. Where it is encrypted, `private_key_passphrase` "
-                f"must be its passphrase.",
+                f"`warehouse.{where}` cannot be read: {reason}",
                 field=f"warehouse.{where}",
             ) from None
         return key.private_bytes(

@@ -33,7 +33,8 @@ _LOGIN_NOISE = re.compile(r"^Failed to (?:login: Login error|connect to DB: \S+?
 _PLACE = re.compile(r"\bline (\d+) at position (\d+)")
 _ADVICE = {
     390_100: "Check `user` and `password` of the project's warehouse.",
-    390_144: "Check `user`, and that the public half of the private key is set for that user.",
+    390_144: "Check `account` and `user`, that the public half of the private key is set for that user, and that this "
+    "machine's clock is right.",
     390_189: "Check `role` of the project's warehouse.",
     390_201: "Check `database`, `schema` and `warehouse` of the project's warehouse.",
     390_303: "Check `token`, and that `authenticator` says what kind of token it is.",
@@ -56,7 +57,8 @@ def connection_error(error: Exception, *, target: str, secrets: Iterable[str]) -
     said = _redacted(_LOGIN_NOISE.sub("", _said(error)), secrets)
     refused = number in _LOGIN and number not in _SESSION_GONE
     advice = _ADVICE.get(number, "" if refused else "Check `account` and `host`, and that Snowflake can be reached.")
-    message = f"Snowflake at {target} cannot be used: {said} {advice}".rstrip()
+    sentence = said if said.endswith((".", "!", "?")) else f"{said}."
+    message = f"Snowflake at {target} cannot be used: {sentence} {advice}".rstrip()
     return WarehouseConnectionError(message, transient=not refused, cause=said, errorCode=number)
 
 
