@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.service import add_user
 from tests.servers.dashboard import TILES, Board
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120), pytest.mark.anyio]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300), pytest.mark.anyio]
 
 PEOPLE = 20
 COMPLETED = {"target": {"fieldId": "orders_status"}, "operator": "equals", "values": ["completed"]}
