@@ -6,8 +6,9 @@ the service is not installed; running one there says what to install.
 
 from __future__ import annotations
 
+from functools import wraps
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,10 +16,14 @@ from typer.core import TyperCommand, TyperGroup
 from queryfleet.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     # The bases of typer's own classes; the module is private, so it is looked at by type checkers only.
     from typer._click import Command, Context
 
 __all__ = ["GROUP", "CommandGroup"]
+
+P = ParamSpec("P")
 
 GROUP: Final = "queryfleet.commands"
 
@@ -46,7 +51,7 @@ class _Listed(TyperCommand):
         except ModuleNotFoundError as error:
             raise ConfigurationError(_missing_text(name, f"there is no module {error.name!r}")) from error
         application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        application.command(name)(function)
+        application.command(name)(_told_what_is_missing(name, function))
         return typer.main.get_command(application)
 
 
@@ -73,6 +78,19 @@ class CommandGroup(TyperGroup):
         """
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, _Listed) else command, rest
+
+
+def _told_what_is_missing(name: str, function: Callable[P, None]) -> Callable[P, None]:
+    """Return a command whose imports, which happen when it runs, may fail with an error of ours."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(_missing_text(name, f"there is no module {error.name!r}")) from error
+
+    return run
 
 
 def _missing_text(name: str, reason: str) -> str:

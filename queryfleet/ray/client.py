@@ -22,14 +22,16 @@ __all__ = ["RayClient"]
 P = ParamSpec("P")
 
 
-def _by_ray(method: Callable[Concatenate[Client, P], Query]) -> Callable[Concatenate[RayClient, P], RayQuery]:
-    """Return a method of the client that gives queries of Ray."""
+def _like(
+    method: Callable[Concatenate[Client, P], Query],
+) -> Callable[[Callable[..., object]], Callable[Concatenate[RayClient, P], RayQuery]]:
+    """Stand for a method of `Client`, with its arguments and its description, that gives a query of Ray."""
 
     @wraps(method)
     def call(self: RayClient, /, *args: P.args, **kwargs: P.kwargs) -> RayQuery:
         return self.in_ray(method(self, *args, **kwargs))
 
-    return call
+    return lambda _: call
 
 
 class RayClient(Client):
@@ -64,11 +66,34 @@ class RayClient(Client):
         )
         return RayQuery(query, rows)
 
-    sql = _by_ray(Client.sql)
-    query = _by_ray(Client.query)
-    chart = _by_ray(Client.chart)
-    sql_chart = _by_ray(Client.sql_chart)
-    dashboard_chart = _by_ray(Client.dashboard_chart)
-    underlying_data = _by_ray(Client.underlying_data)
-    total = _by_ray(Client.total)
-    attach = _by_ray(Client.attach)
+    @_like(Client.sql)
+    def sql(self) -> None:
+        """See `Client.sql`."""
+
+    @_like(Client.query)
+    def query(self) -> None:
+        """See `Client.query`."""
+
+    @_like(Client.chart)
+    def chart(self) -> None:
+        """See `Client.chart`."""
+
+    @_like(Client.sql_chart)
+    def sql_chart(self) -> None:
+        """See `Client.sql_chart`."""
+
+    @_like(Client.dashboard_chart)
+    def dashboard_chart(self) -> None:
+        """See `Client.dashboard_chart`."""
+
+    @_like(Client.underlying_data)
+    def underlying_data(self) -> None:
+        """See `Client.underlying_data`."""
+
+    @_like(Client.total)
+    def total(self) -> None:
+        """See `Client.total`."""
+
+    @_like(Client.attach)
+    def attach(self) -> None:
+        """See `Client.attach`."""
