@@ -47,8 +47,6 @@ def node_environment(stack_id: str, *, metrics_port: int, stats_port: int, extra
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        # Each program that connects by ray:// gets a process of its own, which a busy machine starts late.
-        "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",
         MARKER: stack_id,
     }
     return {**os.environ, **RAY_ENVIRONMENT, **haproxy_environment(), **ours, **extra}

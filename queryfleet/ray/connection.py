@@ -69,12 +69,25 @@ def _join(address: str | None) -> None:
             raise ConfigurationError(
                 "This process is not connected to Ray: call ray.init('ray://host:10001') first, or give address=."
             )
-        try:
-            ray.init(address, log_to_driver=False)
-        except (RuntimeError, ConnectionError, ValueError) as error:
-            raise _refused(address, error) from error
+        _init(address)
     if is_ray_client():
         check_ray(client.get_context().client_worker.connection_info(), ray_version=ray.__version__)
+
+
+def _init(address: str) -> None:
+    import ray
+
+    for is_last in (False, False, True):
+        try:
+            ray.init(address, log_to_driver=False)
+        except ConnectionAbortedError as error:
+            # Ray's head starts a process for each client, and sometimes, when it is busy, that one never begins.
+            if is_last:
+                raise _refused(address, error) from error
+        except (RuntimeError, ConnectionError, ValueError) as error:
+            raise _refused(address, error) from error
+        else:
+            return
 
 
 def _refused(address: str, error: Exception) -> ConfigurationError:

@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     about = json.loads(options.about.read_text())
     seen: dict[str, object] = {}
-    ray.init(about["ray_client_address"], logging_level="error", log_to_driver=False)
+    queryfleet.ray.connect(token=about["token"], project=options.project, address=about["ray_client_address"]).close()
     by_client(about, options, seen)
     ray.shutdown()
     ray.init(about["ray_address"], logging_level="error", log_to_driver=False)
