@@ -61,9 +61,9 @@ def run(stand: Stand) -> Report:
 def _findings(
     outside: dict[str, float], one_node: dict[str, float], two_nodes: dict[str, float]
 ) -> tuple[Finding, ...]:
-    http = outside["http"]
 
-    def against_http(what: str, took: float) -> Finding:
+    def against_http(what: str, found: dict[str, float], way: str) -> Finding:
+        http, took = found["http"], found[way]
         ratio = f"{times(took / http)} its time"
         return Finding(what=what, ours=seconds(took), other=f"HTTP: {seconds(http)}", ratio=ratio)
 
@@ -71,12 +71,11 @@ def _findings(
         Finding(what="HTTP client, connect and first answer", ours=seconds(outside["http_connect"])),
         Finding(what="`ray://`, connect and first answer", ours=seconds(outside["connect"])),
         Finding(what="driver in the cluster, connect and first answer", ours=seconds(one_node["connect"])),
-        Finding(what="`to_arrow()`, HTTP client", ours=seconds(http)),
-        against_http("`to_arrow()`, `ray://`", outside["ray"]),
-        against_http("`ray.get(refs())`, `ray://`", outside["refs"]),
-        against_http("`ray.get(refs())`, driver", one_node["refs"]),
-        against_http("`to_dataset().materialize()`, one node", one_node["dataset"]),
-        against_http("`to_dataset().materialize()`, two nodes on the same cores", two_nodes["dataset"]),
+        against_http("`to_arrow()`, `ray://`", outside, "ray"),
+        against_http("`ray.get(refs())`, `ray://`", outside, "refs"),
+        against_http("`ray.get(refs())`, driver", one_node, "refs"),
+        against_http("`to_dataset().materialize()`, one node", one_node, "dataset"),
+        against_http("`to_dataset().materialize()`, two nodes on the same cores", two_nodes, "dataset"),
     )
 
 

@@ -97,8 +97,8 @@ def _refused(address: str, error: Exception) -> ConfigurationError:
 
     reason = str(error).strip().splitlines()
     return ConfigurationError(
-        f"Ray at {address} cannot be used ({reason[0] if reason else type(error).__name__}). This process has Ray "
-        f"{ray.__version__} and Python {platform.python_version()}; the cluster needs the very same Ray and the same "
-        "Python minor version. Over HTTP, `queryfleet.Client` fits any Python from 3.11 on.",
+        f"Ray at {address} cannot be used ({reason[0] if reason else type(error).__name__}). Check the address. "
+        f"This process has Ray {ray.__version__} and Python {platform.python_version()}; the cluster needs the very "
+        "same Ray and the same Python minor version. Over HTTP, `queryfleet.Client` fits any Python from 3.11 on.",
         cause=" ".join(reason)[:500],
     )

@@ -78,6 +78,7 @@ async def supervisor(monkeypatch):
     monkeypatch.setattr("actors.pool.living_nodes", list)
     monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(module, "ExportDispatch", NoExports)
+    monkeypatch.setattr(module, "generations", dict)  # which Ray would start a cluster for
     made = Supervisor(Settings(pool_size=1, lease_seconds=1.0), NoMeter(), 1)
     made._statuses = MemoryStatusStore()
     await made._statuses.open()
