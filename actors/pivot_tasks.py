@@ -127,21 +127,24 @@ class _Run:
         from queryfleet.pivot.distributed import needs_hash_parts, row_plan, shown_columns
 
         plan = self._job.plan
+        # Each group of tables is what one task reads.
+        groups: list[tuple[Any, ...]] = [(partition,) for partition in partitions]
         if needs_hash_parts(plan) and len(partitions) > 1:
-            partitions = await self._regrouped(partitions)
-        with self._stage("columns"):
-            found = await self._each("columns", _columns, [(plan, partition) for partition in partitions])
+            groups, found = await self._regrouped(partitions)
+        else:
+            with self._stage("columns"):
+                found = await self._each("columns", _columns, [(plan, *group) for group in groups])
         with self._stage("dictionary"):
             partials, schemas = zip(*found, strict=True)
             partial = await asyncio.to_thread(merged_columns, partials, plan)
             dictionary = await asyncio.to_thread(ordered_columns, partial, plan, self._job.display)
             known = ray.put(dictionary)
         with self._stage("keys"):
-            keys = await self._each("keys", _keys, [(plan, known, range_count, part) for part in partitions])
+            keys = await self._each("keys", _keys, [(plan, known, range_count, *group) for group in groups])
         with self._stage("row plan"):
             rows: RowPlan = await asyncio.to_thread(row_plan, keys, plan, range_count=range_count)
         with self._stage("split"):
-            parts, seen = await self._split(partitions, known, rows)
+            parts, seen = await self._split(groups, known, rows)
         dictionary = shown_columns(dictionary, plan, rows, seen)
         announce(dictionary)
         chunks, node_ids = await self._stored(parts, dictionary, commit)
@@ -166,19 +169,20 @@ class _Run:
         yield
         self._stages[name] = time.monotonic() - began
 
-    async def _regrouped(self, partitions: Sequence[Any]) -> list[Any]:
-        """Return other partitions of the same rows, so that all cells of a row are in one."""
-        plan, count = self._job.plan, len(partitions)
-        with self._stage("hash"):
-            hashed = await self._each("hash", _hash, [(plan, count, part) for part in partitions], returns=count + 1)
-        shares = zip(*(parts[:-1] for parts in hashed), strict=True)
-        with self._stage("regroup"):
-            return [table for table, _ in await self._each("regroup", _joined, list(shares), returns=2)]
+    async def _regrouped(self, partitions: Sequence[Any]) -> tuple[list[tuple[Any, ...]], list[Any]]:
+        """Return the same rows in groups of tables, all cells of a row in one group; and the columns of each partition.
 
-    async def _split(self, partitions: Sequence[Any], known: Any, rows: RowPlan) -> tuple[list[Any], list[Any]]:
-        """Return for each range its share of every partition, and which columns each partition shows."""
+        Columns are merged whatever partitions they are of, so they are found in the same tasks.
+        """
+        plan, count = self._job.plan, len(partitions)
+        with self._stage("hash, columns"):
+            hashed = await self._each("hash", _hash, [(plan, count, part) for part in partitions], returns=count + 1)
+        return list(zip(*(parts[:-1] for parts in hashed), strict=True)), [parts[-1] for parts in hashed]
+
+    async def _split(self, groups: Sequence[tuple[Any, ...]], known: Any, rows: RowPlan) -> tuple[list[Any], list[Any]]:
+        """Return for each range its share of every group, and which columns each group shows."""
         where, plan = ray.put(rows), self._job.plan
-        given = [(plan, known, where, part) for part in partitions]
+        given = [(plan, known, where, *group) for group in groups]
         splits = await self._each("split", _split_rows, given, returns=rows.range_count + 1)
         return list(zip(*(split[:-1] for split in splits), strict=True)), [split[-1] for split in splits]
 
@@ -267,36 +271,36 @@ class _Run:
 def _hash(plan: PivotPlan, count: int, table: pa.Table) -> list[Any]:
     from queryfleet.pivot.distributed import hash_parts
 
-    return [*hash_parts(table, plan, count), None]
+    return [*hash_parts(table, plan, count), _columns(plan, table)]
 
 
-def _joined(*tables: pa.Table) -> tuple[pa.Table, None]:
+def _columns(plan: PivotPlan, *tables: pa.Table) -> tuple[pa.Table, pa.Schema]:
+    from queryfleet.pivot.dictionary import columns_of_partition
+    from queryfleet.pivot.flat import plain_schema
+
+    table = _together(plan, tables)
+    return columns_of_partition(table, plan), plain_schema(table.schema)
+
+
+def _keys(plan: PivotPlan, dictionary: ColumnDictionary, range_count: int, *tables: pa.Table) -> pa.Table:
+    from queryfleet.pivot.distributed import keys_of_partition
+
+    return keys_of_partition(_together(plan, tables), plan, dictionary, range_count=range_count)
+
+
+def _split_rows(plan: PivotPlan, dictionary: ColumnDictionary, rows: RowPlan, *tables: pa.Table) -> list[Any]:
+    from queryfleet.pivot.distributed import split_rows
+
+    split = split_rows(_together(plan, tables), plan, dictionary, rows)
+    return [*split.parts, split.seen]
+
+
+def _together(plan: PivotPlan, tables: Sequence[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.concat_tables(tables), None
-
-
-def _columns(plan: PivotPlan, table: pa.Table) -> tuple[pa.Table, pa.Schema]:
-    from queryfleet.pivot.dictionary import columns_of_partition
     from queryfleet.pivot.flat import prepared
 
-    table = prepared(table, plan)
-    return columns_of_partition(table, plan), table.schema
-
-
-def _keys(plan: PivotPlan, dictionary: ColumnDictionary, range_count: int, table: pa.Table) -> pa.Table:
-    from queryfleet.pivot.distributed import keys_of_partition
-    from queryfleet.pivot.flat import prepared
-
-    return keys_of_partition(prepared(table, plan), plan, dictionary, range_count=range_count)
-
-
-def _split_rows(plan: PivotPlan, dictionary: ColumnDictionary, rows: RowPlan, table: pa.Table) -> list[Any]:
-    from queryfleet.pivot.distributed import split_rows
-    from queryfleet.pivot.flat import prepared
-
-    split = split_rows(prepared(table, plan), plan, dictionary, rows)
-    return [*split.parts, split.seen]
+    return prepared(pa.concat_tables(tables), plan)
 
 
 def _range(plan: PivotPlan, dictionary: ColumnDictionary, *parts: pa.Table) -> tuple[Cells, int]:
