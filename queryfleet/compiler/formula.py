@@ -23,7 +23,19 @@ from queryfleet.errors import CompileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Binary", "Call", "Formula", "Name", "Number", "Text", "Truth", "Unary", "names_in", "parse_formula"]
+__all__ = [
+    "Binary",
+    "Call",
+    "Formula",
+    "Name",
+    "Number",
+    "Text",
+    "Truth",
+    "Unary",
+    "functions_in",
+    "names_in",
+    "parse_formula",
+]
 
 _LENGTH_MAX: Final = 20_000
 _DEPTH_MAX: Final = 100
@@ -126,6 +138,22 @@ def names_in(formula: Formula) -> Iterator[str]:
         case Call():
             for argument in formula.arguments:
                 yield from names_in(argument)
+        case _:
+            return
+
+
+def functions_in(formula: Formula) -> Iterator[str]:
+    """Yield the name of every function that is called."""
+    match formula:
+        case Unary():
+            yield from functions_in(formula.value)
+        case Binary():
+            yield from functions_in(formula.left)
+            yield from functions_in(formula.right)
+        case Call():
+            yield formula.function
+            for argument in formula.arguments:
+                yield from functions_in(argument)
         case _:
             return
 

@@ -1,7 +1,7 @@
 """Totals of a metric query, as metric queries: the same metrics over fewer dimensions, computed again from the rows.
 
-Nothing is added up from a result, so distinct counts and ratios are right. What compares rows of a result has no
-total: metrics that compare periods or rows, and table calculations.
+Nothing is added up from a result, so distinct counts and ratios are right; table calculations are made from the totals
+as they were from the rows. What compares rows or periods has no total, be it a metric or a calculation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from queryfleet.compiler.question import is_post_calculation
+from queryfleet.compiler.total_calculations import calculations_with_total
 from queryfleet.errors import ParameterError, RequestError
 from queryfleet.semantic.nearest_name import nearest_name
 
@@ -67,7 +68,7 @@ def total_query(
         metrics=metrics,
         metric_filters=None if source.dimensions else source.metric_filters,
         calculation_filters=None,
-        calculations=(),
+        calculations=calculations_with_total(source.calculations, (*dimensions, *metrics), explore),
         sorts=tuple(sort for sort in source.sorts if sort.field_id in dimensions),
         limit=None,
         pivot_dimensions=tuple(name for name in source.pivot_dimensions if name in dimensions),

@@ -110,6 +110,33 @@ async def test_metrics_that_compare_rows_have_no_total(rides):
     error_of(await rides.send("POST", path, {"kind": "grandTotal"}), 400, "ParameterError")
 
 
+async def test_calculations_have_totals_where_they_read_no_other_row(rides):
+    """They are made from the totals, not added up; those over windows, or of what is not in the total, are left out."""
+    sql = {
+        "per_rider": "1.0 * ${rides.fare} / ${rides.riders}",
+        "share": "${rides.fare} / sum(${rides.fare}) over ()",
+        "of_share": "${share} * 100",
+        "place": "concat(${rides.city}, '!')",
+    }
+    calculations = [{"name": name, "displayName": name, "sql": text} for name, text in sql.items()]
+    calculations += [
+        {"name": "twice", "displayName": "twice", "formula": "=ROUND(per_rider * 2, 3)"},
+        {"name": "rank", "displayName": "rank", "formula": "=RANK(rides_fare)"},
+    ]
+    asked = {"dimensions": ["rides_city"], "metrics": METRICS, "tableCalculations": calculations}
+    source = (await rides.ask(explore="rides", **asked)).json()["results"]
+    (row,) = raw(await totalled(rides, source, kind="grandTotal"))
+    assert set(row) == {*METRICS, "per_rider", "twice"}
+    assert [float(row[name]) for name in ("per_rider", "twice")] == pytest.approx([25 / 3, 16.667], abs=1e-3)
+    values = [{"reference": name, "aggregation": "any"} for name in ("rides_fare", "twice", "rank")]
+    source = await rides.pivot(PIVOT | {"valuesColumns": values}, metrics=METRICS, tableCalculations=calculations)
+    (row,) = raw(await totalled(rides, source, kind="columnTotal"))
+    assert set(row) == {
+        f"{name}_any_{city}" for name in ("rides_fare", "twice") for city in ("Oslo", "Bergen", "<null>")
+    }
+    assert float(row["twice_any_Oslo"]) == 17
+
+
 async def test_totals_that_cannot_be_are_refused(rides):
     """Someone else's query, a query in SQL, kinds and dimensions that are not there."""
     source = await rides.pivot(PIVOT, metrics=METRICS)
