@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from queryfleet.columns import column_of, columns_of
 from queryfleet.errors import InternalError, LimitExceededError
 from queryfleet.model import Column
+from queryfleet.pivot.collation import TextOrder
 from queryfleet.pivot.details import pivot_details, pivot_schema
 from queryfleet.pivot.ranked import RankedColumns, ranked_spec
 from queryfleet.pivot.task import PivotTask, PivotWay
@@ -91,6 +92,7 @@ class Pivoting:
         self._columns: tuple[PivotColumn, ...] = ()
         self._total: int | None = None
         self._partitions: list[object] = []
+        self._texts = TextOrder(task.plan) if task.has_collation and task.way is PivotWay.DISTRIBUTED else None
 
     @property
     def is_handed_over(self) -> bool:
@@ -152,6 +154,8 @@ class Pivoting:
         held: list[pa.Table] = []
         size = 0
         for piece in self._pieces(schema, batches):
+            if self._texts is not None:
+                self._texts.observe(piece)
             held.append(piece)
             size += piece.num_rows
             if self._cells is not None and size > self._cells_max:
@@ -220,7 +224,7 @@ class Pivoting:
             details=pivot_details(
                 spec, shown, total=self._total if row_count else None, original=self._original(self._schema)
             ),
-            warnings=(*self._task.warnings, *self._cut()),
+            warnings=(*self._task.warnings, *(self._texts.warnings if self._texts is not None else ()), *self._cut()),
         )
 
     def _original(self, schema: pa.Schema) -> list[Column]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from actors.submit import PivotedStatement
 from queryfleet.compiler.dialects import DIALECTS
 from queryfleet.compiler.metric_query import Sort
-from queryfleet.compiler.pivot_sql import can_rank, flat_plan, null_order, ranked_plan
+from queryfleet.compiler.pivot_sql import can_rank, flat_plan, has_collation, null_order, ranked_plan
 from queryfleet.compiler.plan import Output
 from queryfleet.compiler.printer import printed
 from queryfleet.compiler.sql_source import sql_plan
@@ -207,6 +207,7 @@ def _statement(
 ) -> PivotedStatement:
     if not can_rank(task.plan, types):
         task = replace(task, way=PivotWay.DISTRIBUTED)  # the column that a sort is pinned to is found among the rows
+    task = replace(task, has_collation=has_collation(dialect))
     if task.way is PivotWay.SQL:
         found = ranked_plan(plan, task.plan, dialect, is_grouped=is_grouped, types=types)
     else:

@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from queryfleet.model import ColumnType
     from queryfleet.pivot.spec import PivotPlan
 
-__all__ = ["can_rank", "flat_plan", "null_order", "ranked_plan"]
+__all__ = ["can_rank", "flat_plan", "has_collation", "null_order", "ranked_plan"]
 
 _ROW, _COLUMN, _TOTAL = "row_index", "column_index", "total_columns"
 _LAST: Final = 2**53 - 1  # the number of NULL where it comes last; more than there are cells
 _NAME_BYTES_MAX: Final = {"postgres": 63, "redshift": 127}
 _NULLS_LAST: Final = frozenset({"athena", "clickhouse", "duckdb", "trino"})
+_BY_CODE_POINT: Final = frozenset(
+    {"athena", "bigquery", "clickhouse", "databricks", "duckdb", "redshift", "snowflake", "trino"}
+)
 _AGGREGATES: Final = {
     Aggregation.SUM: MetricType.SUM,
     Aggregation.COUNT: MetricType.COUNT,
@@ -49,6 +52,11 @@ def null_order(dialect: Dialect) -> NullOrder:
     if dialect.name in _NULLS_LAST:
         return NullOrder.LAST
     return NullOrder.LARGEST if dialect.nulls_are_largest else NullOrder.SMALLEST
+
+
+def has_collation(dialect: Dialect) -> bool:
+    """Tell whether a warehouse may order text otherwise than by code point when nothing says it."""
+    return dialect.name not in _BY_CODE_POINT
 
 
 def can_rank(pivot: PivotPlan, types: Mapping[str, ColumnType]) -> bool:

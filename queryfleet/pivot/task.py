@@ -34,6 +34,7 @@ class PivotTask:
     plan: PivotPlan
     items: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)  # wire descriptions of group columns
     timezone: str | None = None  # in which times of such columns are shown
+    has_collation: bool = False  # the warehouse may order text otherwise than by code point
     has_original: bool = False  # pages tell the columns of the flat query, which nothing else does
     warnings: tuple[str, ...] = ()  # said with the result
 
@@ -53,6 +54,7 @@ class PivotTask:
             "order_by": dict(self.plan.order_by),
             "items": {name: dict(item) for name, item in self.items.items()},
             "timezone": self.timezone,
+            "has_collation": self.has_collation,
             "has_original": self.has_original,
             "warnings": list(self.warnings),
         }
@@ -72,6 +74,7 @@ class PivotTask:
             plan=plan,
             items=task["items"],
             timezone=task["timezone"],
+            has_collation=task.get("has_collation", False),  # queries of an earlier release lack it
             has_original=task["has_original"],
             warnings=tuple(task["warnings"]),
         )

@@ -104,3 +104,18 @@ def test_ranked_cells_with_too_many_columns_are_an_error():
     pivoting = Pivoting(task(PivotWay.SQL, columns_max=8), cells_max=1, cells=None)
     with pytest.raises(LimitExceededError, match="9 columns"):
         lines_of(pivoting, ranked)
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_told"),
+    [(["a", "b"], False), (["Oslo", "Bergen"], False), (["A", "b"], True), (["a b", "ab"], True), (["é", "f"], True)],
+)
+def test_text_that_the_warehouse_may_order_otherwise_is_told(texts, is_told):
+    """Only where the two orders can differ, and only of a warehouse that has collations."""
+    cells = pa.table({"i": [1, 1], "g": texts, "v_any": [1, 2]})
+    for has_collation in (True, False):
+        asked = replace(task(PivotWay.DISTRIBUTED), has_collation=has_collation)
+        pivoting = Pivoting(asked, cells_max=4, cells=None)
+        lines_of(pivoting, cells)
+        told = [each for each in pivoting.described(row_count=1).warnings if "code point" in each]
+        assert len(told) == (is_told and has_collation)
