@@ -43,6 +43,7 @@ app = typer.Typer(
     help="Ask a data warehouse through the query service, and read any page of the answer.",
     epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: importing what draws boxes takes longer than the rest
     pretty_exceptions_enable=False,  # its traceback would print local variables, the token among them
 )
 
@@ -52,6 +53,7 @@ _project_app = typer.Typer(
     help="Look after the folder a project is: its models.",
     epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: importing what draws boxes takes longer than the rest
     pretty_exceptions_enable=False,
 )
 app.add_typer(_project_app, name="project")
@@ -59,6 +61,7 @@ _token_app = typer.Typer(
     help="Let people into a project.",
     epilog=EXIT_CODES_HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: importing what draws boxes takes longer than the rest
     pretty_exceptions_enable=False,
 )
 app.add_typer(_token_app, name="token")

@@ -50,7 +50,7 @@ class _Listed(TyperCommand):
             function = found.load()
         except ModuleNotFoundError as error:
             raise ConfigurationError(_missing_text(name, f"there is no module {error.name!r}")) from error
-        application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         application.command(name)(_told_what_is_missing(name, function))
         return typer.main.get_command(application)
 
