@@ -1,6 +1,6 @@
 """Run benchmarks and print what they found as Markdown.
 
-python -m bench [names…] [--quick] [--readme]
+python -m bench [names…] [--quick] [--readme] [--megabytes 1000]
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ NAMES = (
     "ray_dataset",
     "dashboard",
     "start_up",
+    "client",
 )
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which ones; all of them: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="small sizes: see that they work; no figures to quote")
     parser.add_argument("--readme", action="store_true", help="put what was found into bench/README.md")
+    parser.add_argument("--megabytes", type=int, default=250, help="stored lines that `client` reads (default: 250)")
     options = parser.parse_args(arguments)
     names = options.names or NAMES
     if unknown := sorted(set(names) - set(NAMES)):
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     sections, failed = [head + "\n"], []
     with (
         tempfile.TemporaryDirectory(prefix="queryfleet-bench-") as folder,
-        Stand(Path(folder), quick=options.quick) as stand,
+        Stand(Path(folder), quick=options.quick, megabytes=options.megabytes) as stand,
     ):
         for name in names:
             section = _section(name, stand)

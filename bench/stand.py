@@ -91,11 +91,13 @@ class Stand:
     Args:
         folder: Empty; data of warehouses and services. Needs some 5 GB for a full run.
         quick: Smaller sizes, to see that everything works.
+        megabytes: Size of the result that the client reads.
     """
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
+    def __init__(self, folder: Path, *, quick: bool, megabytes: int = 250) -> None:
         self.folder = folder
         self.quick = quick
+        self.megabytes = megabytes
         self._stack = ExitStack()
         self._services = 0
 
