@@ -4,7 +4,7 @@ Two things stand between a Python process and a well-behaved server:
 
 * PostgreSQL refuses to run as root. A container's only user is often root, so the programs are then run as
   the owner of the data (`nobody` for new data), keeping one capability, DAC_OVERRIDE: it lets them reach data
-  below a folder that only root may enter, without opening that folder to anyone.
+  and programs below a folder that only root may enter, without opening that folder to anyone.
 * A parent that is killed cannot stop its children. Linux can: a *parent death signal* is sent to the child
   when the **thread** that forked it ends. A thread of our own forks the server and then waits for it, so the
   signal comes when the process ends and not earlier; by waiting it also reaps the server, which would stay a
@@ -147,7 +147,9 @@ def _ways(owner: tuple[int, int] | None) -> list[list[str]]:
         else:
             user = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
             capability = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-            ways.insert(0, [*dying, *user, *capability, "--"])
+            # Else the capability would not count where a program asks whether it may run another, as initdb does.
+            asking = ["--securebits=+no_setuid_fixup"]
+            ways.insert(0, [*dying, *user, *capability, *asking, "--"])
     return ways
 
 
