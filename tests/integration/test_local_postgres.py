@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from cluster.local import postgres, postgres_process
 from cluster.local.postgres import PostgresServer
 from queryfleet.errors import ConfigurationError
 
@@ -320,6 +321,22 @@ def test_postgres_server_root_without_a_way_names_the_setting(
     closed.mkdir(mode=0o700)
     with pytest.raises(ConfigurationError, match="--database-url"):
         PostgresServer(closed / "postgres").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may not run the server itself")
+def test_postgres_server_root_with_programs_in_a_closed_folder_runs(
+    reachable_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installation below a folder that only root may enter serves, its data there as well."""
+    closed = reachable_dir / "closed"
+    closed.mkdir(mode=0o700)
+    package = postgres_process.program("initdb").parents[2]
+    for name in (package.name, f"{package.name}.libs"):  # where the programs look for their libraries
+        shutil.copytree(package.with_name(name), closed / name, symlinks=True)
+    for module in (postgres, postgres_process):
+        monkeypatch.setattr(module, "program", lambda name: closed / package.name / "pginstall18" / "bin" / name)
+    with PostgresServer(closed / "data" / "postgres") as server:
+        assert execute(server.url, "select 1") == [(1,)]
 
 
 def test_database_url_is_a_fresh_database(database_url: str) -> None:
